@@ -1,0 +1,110 @@
+"""The context contract: what the engine allocates, what the agent is told, when it compacts. Pure.
+
+engine >= agent window, always. A tier (one size of the agent's own prompt) is allowed only when the
+agent's compaction point leaves room for its first interactive request and some work. The agent's
+rule of compaction is its own; Claude Code's was measured on 2.1.197.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WORK_TOKENS = 8_000
+"""Room for work beyond the first request below which a tier is not worth starting."""
+
+COMPACTION_RESERVE_TOKENS = 13_000
+"""Claude Code 2.1.197 compacts at window - min(output, 20,000) - 13,000."""
+
+PAD_TOKENS = 256
+"""The engine allocates whole multiples of this (facts: llama.cpp, n_ctx padding)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One size of an agent's own prompt: arguments, and measured tokens of the first request."""
+
+    name: str
+    args: tuple[str, ...]
+    tools: int
+    headless_tokens: int
+    interactive_tokens: int
+
+    @property
+    def min_context_tokens(self) -> int:
+        """The smallest window with this tier: first request + work + what compaction reserves."""
+        need = self.interactive_tokens + WORK_TOKENS + COMPACTION_RESERVE_TOKENS
+        return -(-(need + output_cap(need)) // 1024) * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPlan:
+    """The contract of one launch, in tokens. `compact_at_tokens` is None when the window is too
+    small for the agent to compact at all: then it is switched off and said."""
+
+    engine_tokens: int
+    agent_window_tokens: int
+    compact_at_tokens: int | None
+    max_output_tokens: int
+    kv_cache_type: str
+    tier: Tier
+    slim: bool
+    warning: str | None = None
+
+
+def output_cap(window_tokens: int) -> int:
+    """Most tokens of one reply: an eighth of the window, between 1,024 and 32,000.
+
+    Claude Code asks for 32,000 by default, which leaves nothing of a 32k window.
+    """
+    return max(1_024, min(32_000, window_tokens // 8))
+
+
+def compaction_point(window_tokens: int, output_tokens: int) -> int:
+    """Where the agent begins to compact; may be negative in a window that is too small."""
+    return window_tokens - min(output_tokens, 20_000) - COMPACTION_RESERVE_TOKENS
+
+
+def make_context(
+    tiers: tuple[Tier, ...],
+    engine_tokens: int,
+    *,
+    kv_cache_type: str = "f16",
+    slim: str = "auto",
+) -> ContextPlan:
+    """The contract for an engine that allocates `engine_tokens` for one slot.
+
+    `slim` is auto (largest tier that the window carries), off (the full prompt) or on (never the
+    full prompt). A window that carries no tier gets the smallest one and a warning.
+    """
+    window = engine_tokens
+    output = output_cap(window)
+    compact_at = compaction_point(window, output)
+    allowed = [t for t in tiers if compact_at >= t.interactive_tokens + WORK_TOKENS]
+    warning: str | None = None
+    if slim == "off":
+        tier = tiers[0]
+    elif slim == "on" and len(tiers) > 1:
+        tier = next((t for t in allowed if t is not tiers[0]), tiers[-1])
+    else:
+        tier = allowed[0] if allowed else tiers[-1]
+    if tier not in allowed:
+        warning = (
+            f"a context of {engine_tokens:,} tokens is small for this agent: its first request "
+            f"takes about {tier.interactive_tokens:,}; have {tier.min_context_tokens:,} or more"
+        )
+    can_compact = compact_at >= tier.interactive_tokens + 1_000
+    return ContextPlan(
+        engine_tokens=engine_tokens,
+        agent_window_tokens=window,
+        compact_at_tokens=compact_at if can_compact else None,
+        max_output_tokens=output,
+        kv_cache_type=kv_cache_type,
+        tier=tier,
+        slim=tier is not tiers[0],
+        warning=warning,
+    )
+
+
+def padded(tokens: int) -> int:
+    """Rounded up to what the engine really allocates."""
+    return -(-tokens // PAD_TOKENS) * PAD_TOKENS

@@ -1,0 +1,39 @@
+"""Endpoint and wire: the words that engines, agents and proofs share."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+Wire = Literal["anthropic_messages", "openai_responses", "openai_chat"]
+
+HIDDEN = "***"
+"""Stands for a token wherever a person or a script may read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model answers: `base_url` without `/v1`, the token that every request must carry."""
+
+    base_url: str
+    wires: tuple[Wire, ...]
+    model: str
+    token: str = field(default="", repr=False)
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when no request to this endpoint can leave the machine."""
+        return is_loopback(self.base_url)
+
+
+def is_loopback(url: str) -> bool:
+    """True for localhost and loopback addresses, by the text of the URL (no name is resolved)."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

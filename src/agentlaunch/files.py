@@ -1,0 +1,116 @@
+"""Files of our own: private, written whole or not at all, locked while two of us want them.
+
+Nothing here ever touches a file of the user's; those edits belong to `changes`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agentlaunch.errors import Refused
+
+TEMP_PREFIX = ".agentlaunch-"
+
+
+def private_dir(path: Path) -> Path:
+    """Make a folder that only this user can enter (0700), with its parents; give it back.
+
+    Raises `Refused` when the folder is a link or belongs to somebody else: on a shared temporary
+    folder another user could have put it there first.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+        raise Refused(
+            f"{path} is not a folder of this user's",
+            hint="remove it, or point XDG_RUNTIME_DIR at a folder of your own",
+            code="foreign-folder",
+        )
+    if hasattr(os, "getuid") and status.st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a whole file or leave the old one: temp file beside it, fsync, rename."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object, *, mode: int = 0o600) -> None:
+    """Write a JSON document atomically, readable by this user alone."""
+    write_atomic(path, json.dumps(value, indent=1).encode() + b"\n", mode=mode)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object of ours, or None when it is absent, cut short or not an object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, timeout_s: float, what: str) -> Iterator[None]:
+    """Hold a lock file while the body runs; raise `Refused` when another of us keeps it too long.
+
+    The lock is the operating system's, so a process that was killed leaves none behind.
+    """
+    import filelock
+
+    private_dir(path.parent)
+    try:
+        with filelock.FileLock(path, timeout=timeout_s, mode=0o600):
+            yield
+    except filelock.Timeout as error:
+        raise Refused(
+            f"another agentlaunch is busy with {what}",
+            hint="wait for it to finish, then run the same command again",
+            code="locked",
+        ) from error
+
+
+def disk_free_bytes(path: Path) -> int | None:
+    """Free bytes where `path` lies or will lie, or None when that cannot be told."""
+    for folder in (path, *path.parents):
+        if folder.exists():
+            try:
+                return shutil.disk_usage(folder).free
+            except OSError:
+                return None
+    return None
+
+
+def tree_bytes(path: Path) -> int:
+    """Bytes of all files under a folder; hard links once, vanished files not at all."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    for root, _folders, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                status = (Path(root) / name).lstat()
+                key = (status.st_dev, status.st_ino)
+                if key not in seen:
+                    seen.add(key)
+                    total += status.st_size
+    return total

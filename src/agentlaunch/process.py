@@ -1,0 +1,223 @@
+"""Other programs: run one, start one in the background, become one. The only door to subprocess
+and exec."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+from agentlaunch.errors import AgentlaunchError
+
+
+class ToolNotFound(AgentlaunchError):
+    """A program that we wanted to run is not there."""
+
+    code = "tool-missing"
+
+
+class ToolTimeout(AgentlaunchError):
+    """A program took longer than it may."""
+
+    code = "tool-timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a finished program left: exit status and both outputs as text."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Completed:
+    """Run a program to its end with no input; its failure is a value, not an exception.
+
+    Raises `ToolNotFound` and `ToolTimeout` (the whole process group is killed then).
+    """
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            start_new_session=os.name == "posix",
+        )
+    except OSError as error:
+        raise ToolNotFound(f"{argv[0]} could not be started: {error.strerror}") from error
+    try:
+        out, err = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        _kill_group(child)
+        raise ToolTimeout(f"{argv[0]} did not answer within {timeout_s:g} s") from error
+    except BaseException:
+        _kill_group(child)
+        raise
+    return Completed(
+        child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+    )
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        if os.name == "posix":
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.communicate(timeout=5)
+
+
+class Background:
+    """A child with its output in a log file; ours to wait for or to kill, or to leave running."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        cwd: Path | None = None,
+    ) -> None:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._child = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE,
+                stdout=handle,
+                stderr=handle,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                start_new_session=os.name == "posix",
+            )
+        except OSError as error:
+            raise ToolNotFound(f"{argv[0]} could not be started: {error.strerror}") from error
+        finally:
+            os.close(handle)
+        self.pid = self._child.pid
+        pipe: IO[bytes] | None = self._child.stdin
+        if pipe is not None:
+            with contextlib.suppress(OSError), pipe:  # a child that died at once is seen by `poll`
+                pipe.write(stdin)
+            self._child.stdin = None  # `communicate` in `_kill_group` would flush the closed pipe
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+        return self._child.poll()
+
+    def kill(self) -> None:
+        """End it and its whole group, now."""
+        _kill_group(self._child)
+
+    def forget(self) -> None:
+        """Leave it running after us without a warning about an unwaited child."""
+        self._child.returncode = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process that cannot be mistaken for a later one with the same number."""
+
+    pid: int
+    started: float
+
+    def __str__(self) -> str:
+        return f"{self.pid}-{self.started:.2f}"
+
+
+def identity(pid: int | None = None) -> Identity | None:
+    """Number and start time (seconds since the epoch) of a running process, or None."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return Identity(process.pid, process.create_time())
+    except (psutil.Error, OSError, ValueError):
+        return None
+
+
+def is_alive(who: Identity) -> bool:
+    """True while exactly that process runs."""
+    now = identity(who.pid)
+    return now is not None and abs(now.started - who.started) < 1.0
+
+
+def end(who: Identity, *, grace_s: float = 5.0) -> bool:
+    """Ask a process to end, then kill it; True when it is gone. Never hits a recycled number."""
+    for sign in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        if not is_alive(who):
+            return True
+        with contextlib.suppress(OSError):
+            os.kill(who.pid, sign)
+        limit = time.monotonic() + grace_s
+        while time.monotonic() < limit and is_alive(who):
+            time.sleep(0.05)
+    return not is_alive(who)
+
+
+def find_program(name: str, known_places: Sequence[Path] = ()) -> Path | None:
+    """Absolute path of a program: first on PATH, then in its installers' known places.
+
+    PATH entries that are relative or that anyone may write to are passed over: whoever can write
+    there could choose what we become (facts: BatBadBut, world-writable PATH entries).
+    """
+    safe = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if _is_safe(folder)]
+    found = shutil.which(name, path=os.pathsep.join(safe)) if safe else None
+    if found is not None:
+        return Path(found)
+    for place in known_places:
+        if place.is_file() and os.access(place, os.X_OK):
+            return place
+    return None
+
+
+def _is_safe(folder: str) -> bool:
+    if not Path(folder).is_absolute():
+        return False
+    try:
+        mode = Path(folder).stat().st_mode
+    except OSError:
+        return False
+    return os.name != "posix" or not mode & 0o002
+
+
+def become(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Replace this process by another program: its exit status, its signals, its terminal.
+
+    On Windows exec returns to the shell at once, so there the child is waited for instead.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if os.name == "nt":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise SystemExit(subprocess.call(list(argv), env=dict(env)))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        os.execvpe(argv[0], list(argv), dict(env))
+    except OSError as error:
+        raise ToolNotFound(
+            f"{argv[0]} could not be started: {error.strerror}", code="agent-not-executable"
+        ) from error

@@ -1,0 +1,49 @@
+"""What we remember between runs: choices, measurements, predicted against allocated memory.
+
+One small JSON file a kind in our state folder. Losing one loses comfort, never correctness, so a
+file that cannot be read counts as empty and the next write replaces it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agentlaunch import files
+
+Kind = Literal["choices", "loads"]
+
+MOST_ENTRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records under one folder (`paths().state`)."""
+
+    folder: Path
+
+    def recall(self, kind: Kind, key: str) -> dict[str, Any] | None:
+        """What was remembered under a key, or None."""
+        value = (files.read_json(self._file(kind)) or {}).get(key)
+        return value if isinstance(value, dict) else None
+
+    def remember(self, kind: Kind, key: str, value: dict[str, Any]) -> None:
+        """Keep a value under a key, the newest last; the oldest go when there are too many."""
+        with files.locked(self.folder / "records.lock", timeout_s=5, what="its records"):
+            known = files.read_json(self._file(kind)) or {}
+            known.pop(key, None)
+            known[key] = value
+            for old in list(known)[:-MOST_ENTRIES]:
+                del known[old]
+            files.write_json(self._file(kind), known)
+
+    def forget(self, kind: Kind, key: str) -> None:
+        """Drop what was remembered under a key."""
+        with files.locked(self.folder / "records.lock", timeout_s=5, what="its records"):
+            known = files.read_json(self._file(kind)) or {}
+            if known.pop(key, None) is not None:
+                files.write_json(self._file(kind), known)
+
+    def _file(self, kind: Kind) -> Path:
+        return self.folder / f"{kind}.json"

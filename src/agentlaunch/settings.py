@@ -1,0 +1,266 @@
+"""Our own places and the user's settings; every value knows where it came from.
+
+Order: flag > `AGENTLAUNCH_*` environment > project file `agentlaunch.toml` > user file > default.
+A project file may choose model, context and agent; it may never set endpoints, keys or commands.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agentlaunch.errors import Refused, UsageError
+
+APP = "agentlaunch"
+PROJECT_FILE = "agentlaunch.toml"
+
+Source = Literal["flag", "environment", "project", "user", "default"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The only folders that we write to."""
+
+    config: Path
+    data: Path
+    state: Path
+    cache: Path
+    runtime: Path
+
+    @property
+    def user_file(self) -> Path:
+        return self.config / "config.toml"
+
+    @property
+    def models(self) -> Path:
+        return self.data / "models"
+
+    @property
+    def managed(self) -> Path:
+        return self.data / "managed"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+
+def paths() -> Paths:
+    """Our places by platformdirs: XDG variables on Linux, the Library folders on macOS."""
+    import platformdirs
+
+    state = platformdirs.user_state_path(APP, appauthor=False)
+    return Paths(
+        config=platformdirs.user_config_path(APP, appauthor=False),
+        data=platformdirs.user_data_path(APP, appauthor=False),
+        state=state,
+        cache=platformdirs.user_cache_path(APP, appauthor=False),
+        runtime=_runtime(state),
+    )
+
+
+def _runtime(state: Path) -> Path:
+    """The user's runtime folder, or a folder under our state where the system has none.
+
+    Without a login session platformdirs falls back to a name in the shared temporary folder, where
+    somebody else could wait for us: then our own state folder is the better place.
+    """
+    import platformdirs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its remark about the shared folder is answered below
+        folder = platformdirs.user_runtime_path(APP, appauthor=False)
+    shared = Path(tempfile.gettempdir())
+    asked = os.environ.get("XDG_RUNTIME_DIR")
+    if (asked and folder.is_relative_to(asked)) or not folder.is_relative_to(shared):
+        parent = folder.parent
+        if parent.is_dir() and os.access(parent, os.W_OK):
+            return folder
+    return state / "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One setting with the place that decided it (a file's path, a variable's name, …)."""
+
+    value: Any
+    source: Source
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the settings table: what it is, how its text is read, who may set it."""
+
+    name: str
+    kind: Literal["text", "size", "tokens", "choice"]
+    default: str | int | None
+    help: str
+    choices: tuple[str, ...] = ()
+    project_may: bool = False
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("agent", "text", None, "agent that `up` launches when none is named", (), True),
+    Setting("model", "text", None, "model reference that `up` uses", (), True),
+    Setting("engine", "text", None, "engine name or address that serves the model"),
+    Setting("context", "tokens", None, "context in tokens, or auto", (), True),
+    Setting("kv_cache", "choice", "auto", "cache type", ("auto", "f16", "q8_0", "q4_0"), True),
+    Setting(
+        "home", "choice", "own", "which settings folder the agent uses", ("own", "clean"), True
+    ),
+    Setting(
+        "slim", "choice", "auto", "send the agent's smaller prompt", ("auto", "off", "on"), True
+    ),
+    Setting("max_download", "size", 30 * 10**9, "largest download that --yes agrees to"),
+    Setting("idle_minutes", "tokens", 15, "minutes without work before an engine of ours ends"),
+)
+_BY_NAME = {row.name: row for row in SETTINGS}
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def load(
+    *,
+    flags: Mapping[str, object | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user_file: Path | None = None,
+) -> dict[str, Value]:
+    """Every setting with its winner. Raises `UsageError` for a bad value in a flag or variable,
+    `Refused` for a settings file that does not parse or sets what it may not."""
+    env = os.environ if environ is None else environ
+    found: dict[str, Value] = {
+        row.name: Value(row.default, "default", "default") for row in SETTINGS
+    }
+    user_path = user_file if user_file is not None else paths().user_file
+    for name, value in _read_file(user_path, project=False).items():
+        found[name] = Value(value, "user", str(user_path))
+    project = _project_file(folder if folder is not None else Path.cwd())
+    if project is not None:
+        for name, value in _read_file(project, project=True).items():
+            found[name] = Value(value, "project", str(project))
+    for row in SETTINGS:
+        variable = "AGENTLAUNCH_" + row.name.upper()
+        if env.get(variable):
+            found[row.name] = Value(
+                parse_value(row, env[variable], where=variable), "environment", variable
+            )
+    for name, raw in (flags or {}).items():
+        if raw is not None:
+            flag = "--" + name.replace("_", "-")
+            found[name] = Value(parse_value(_BY_NAME[name], raw, where=flag), "flag", flag)
+    return found
+
+
+def parse_value(row: Setting, raw: object, *, where: str) -> str | int | None:
+    """Read one setting's text; raises `UsageError` that names where it stood."""
+    text = str(raw).strip()
+    if row.kind == "choice":
+        if text not in row.choices:
+            raise UsageError(
+                f"{where}: {text!r} is not one of {', '.join(row.choices)}", code="bad-value"
+            )
+        return text
+    if row.kind == "tokens":
+        if text == "auto":
+            return None
+        number = text.lower().removesuffix("k")
+        if not number.isdecimal() or int(number) == 0:
+            raise UsageError(
+                f"{where}: {text!r} is not a number of tokens",
+                hint="a whole number such as 32768, 32k, or auto",
+                code="bad-value",
+            )
+        return int(number) * (1024 if number != text.lower() else 1)
+    if row.kind == "size":
+        return parse_bytes(text, where=where)
+    if not text:
+        raise UsageError(f"{where}: empty", code="bad-value")
+    return text
+
+
+def parse_bytes(text: str, *, where: str) -> int:
+    """Bytes from "30 GB", "8GiB", "123"; raises `UsageError`."""
+    number = text.strip().rstrip("BbGgMmKkTtIi ").strip()
+    unit = text.strip()[len(number) :].strip().lower()
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if value < 0 or unit not in _UNITS or value != value or value == float("inf"):
+        raise UsageError(
+            f"{where}: {text!r} is not a size", hint="for example 30GB or 8GiB", code="bad-value"
+        )
+    return int(value * _UNITS[unit])
+
+
+def setting(name: str) -> Setting:
+    """The row of a setting by name; raises `UsageError` for an unknown one."""
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        raise UsageError(
+            f"there is no setting {name!r}", hint="settings: " + ", ".join(_BY_NAME)
+        ) from None
+
+
+def _project_file(folder: Path) -> Path | None:
+    """The nearest `agentlaunch.toml` from `folder` up to the repository's or the home's top."""
+    home = Path.home()
+    for place in (folder, *folder.parents):
+        candidate = place / PROJECT_FILE
+        if candidate.is_file():
+            return candidate
+        if (place / ".git").exists() or place == home:
+            return None
+    return None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dict, {} when absent; raises `Refused` with line and column when broken."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise Refused(
+            f"{path} cannot be read: {error}",
+            hint="mend the file or move it away; nothing was changed",
+            code="unparsable-file",
+        ) from error
+    return values
+
+
+def _read_file(path: Path, *, project: bool) -> dict[str, str | int | None]:
+    values: dict[str, str | int | None] = {}
+    for name, raw in read_toml(path).items():
+        row = _BY_NAME.get(name)
+        if row is None:
+            raise Refused(
+                f"{path}: there is no setting {name!r}",
+                hint="settings: " + ", ".join(_BY_NAME),
+                code="unknown-setting",
+            )
+        if project and not row.project_may:
+            raise Refused(
+                f"{path}: a project file may not set {name!r}",
+                hint=f"set it in {paths().user_file} or by a flag",
+                code="project-may-not",
+            )
+        if not isinstance(raw, (str, int)) or isinstance(raw, bool):
+            raise Refused(f"{path}: {name} must be a text or a number", code="bad-value")
+        try:
+            values[name] = parse_value(row, raw, where=f"{path}: {name}")
+        except UsageError as error:
+            raise Refused(error.message, hint=error.hint, code=error.code) from error
+    return values

@@ -1,0 +1,33 @@
+"""Sizes and times as a person reads them; everywhere else bytes and seconds are numbers."""
+
+from __future__ import annotations
+
+
+def format_bytes(size: int | None) -> str:
+    """Decimal units as on a vendor's page: 98 MB, 6.6 GB; "?" when unknown."""
+    if size is None:
+        return "?"
+    value, unit = float(size), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
+
+
+def format_memory(size: int | None) -> str:
+    """Binary units, as memory is sold and measured: 7.6 GiB."""
+    if size is None:
+        return "?"
+    if abs(size) < 2**30:
+        return f"{size / 2**20:.0f} MiB"
+    return f"{size / 2**30:.1f} GiB"
+
+
+def format_seconds(seconds: float) -> str:
+    """0.4 s, 12 s, 3 min 20 s."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"

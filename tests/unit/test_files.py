@@ -1,0 +1,76 @@
+"""Our own files: private, whole or not at all, locked."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from agentlaunch import files
+from agentlaunch.errors import Refused
+
+
+def test_a_file_is_written_whole_and_private(tmp_path: Path) -> None:
+    place = tmp_path / "a" / "state.json"
+    files.write_json(place, {"x": 1})
+    assert files.read_json(place) == {"x": 1}
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_leftover(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    place = tmp_path / "state.json"
+    files.write_json(place, {"old": True})
+    mocker.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(OSError, match="No space"):
+        files.write_json(place, {"new": True})
+    assert files.read_json(place) == {"old": True}
+    assert [file.name for file in tmp_path.iterdir()] == ["state.json"]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
+def test_a_file_that_is_no_object_reads_as_nothing(data: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "state.json"
+    place.write_bytes(data)
+    assert files.read_json(place) is None
+
+
+def test_a_private_folder_is_closed_to_others(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o755)
+    files.private_dir(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_link_in_place_of_our_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refused, match="not a folder"):
+        files.private_dir(tmp_path / "run")
+
+
+def test_a_held_lock_is_refused_with_a_reason(tmp_path: Path) -> None:
+    lock = tmp_path / "x.lock"
+    with (
+        files.locked(lock, timeout_s=0.1, what="a test"),
+        pytest.raises(Refused, match="busy with a test"),
+        files.locked(lock, timeout_s=0.05, what="a test"),
+    ):
+        pass  # pragma: no cover
+
+
+def test_hard_links_count_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+    os.link(tmp_path / "a", tmp_path / "b")
+    assert files.tree_bytes(tmp_path) == 1000
+
+
+def test_free_space_is_told_for_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    free = files.disk_free_bytes(tmp_path / "not" / "yet")
+    assert free is not None
+    assert free > 0

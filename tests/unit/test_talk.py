@@ -1,0 +1,198 @@
+"""Talk: streams, colour, cleaning, questions, tables."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentlaunch.errors import Refused, UsageError
+from agentlaunch.progress import Progress, Work
+from agentlaunch.talk import Policy, Talk, clean, use_color
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _talk(**policy: bool) -> Talk:
+    return Talk(Policy(**policy), out=io.StringIO(), err=io.StringIO())
+
+
+def _text(stream: object) -> str:
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue()
+
+
+def test_the_answer_goes_to_stdout_and_talk_to_stderr() -> None:
+    talk = _talk()
+    talk.say("a note")
+    talk.answer("the answer")
+    assert (_text(talk.out), _text(talk.err)) == ("the answer\n", "a note\n")
+
+
+def test_json_mode_says_nothing_beside_one_document() -> None:
+    talk = _talk(json=True)
+    talk.say("a note")
+    talk.warn("careful", code="careful")
+    talk.result("agentlaunch/x/1", {"a": 1})
+    assert _text(talk.err) == ""
+    assert json.loads(_text(talk.out)) == {
+        "schema": "agentlaunch/x/1",
+        "ok": True,
+        "data": {"a": 1},
+        "warnings": [{"code": "careful", "message": "careful"}],
+    }
+
+
+def test_a_failure_in_json_mode_is_an_envelope() -> None:
+    talk = _talk(json=True)
+    talk.error(Refused("no", hint="do this"), schema="agentlaunch/x/1")
+    assert json.loads(_text(talk.out)) == {
+        "schema": "agentlaunch/x/1",
+        "ok": False,
+        "error": {"code": "refused", "message": "no", "hint": "do this", "exit": 8},
+    }
+
+
+def test_a_failure_for_a_person_is_a_fact_and_a_way_out() -> None:
+    talk = _talk()
+    talk.error(Refused("no", hint="do this"), schema="agentlaunch/x/1")
+    assert _text(talk.err) == "error: no\nhint: do this\n"
+
+
+def test_a_question_without_a_terminal_names_the_flag() -> None:
+    with pytest.raises(UsageError) as caught:
+        _talk().ask("Do it?", flag="--yes")
+    assert caught.value.exit_code == 2
+    assert caught.value.hint == "say yes with --yes"
+
+
+def test_yes_answers_a_question() -> None:
+    assert _talk(yes=True).ask("Do it?", flag="--yes")
+
+
+@pytest.mark.parametrize(
+    ("typed", "default", "answer"),
+    [("\n", True, True), ("\n", False, False), ("n\n", True, False), ("YES\n", False, True),
+     ("", True, False), ("what\n", True, False)],
+)  # fmt: skip
+def test_a_person_answers_a_question(
+    typed: str, default: bool, answer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    keyboard = _Terminal(typed)
+    monkeypatch.setattr("sys.stdin", keyboard)
+    talk = Talk(Policy(), out=io.StringIO(), err=_Terminal())
+    assert talk.ask("Do it?", flag="--yes", default=default) is answer
+
+
+def test_in_continuous_integration_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr("sys.stdin", _Terminal("y\n"))
+    talk = Talk(Policy(), out=io.StringIO(), err=_Terminal())
+    assert not talk.may_ask
+
+
+@pytest.mark.parametrize(
+    ("env", "asked", "colored"),
+    [
+        ({}, None, True),
+        ({"NO_COLOR": "1"}, None, False),
+        ({"NO_COLOR": ""}, None, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, None, False),
+        ({"TERM": "dumb"}, None, False),
+        ({"FORCE_COLOR": "0"}, None, False),
+        ({"FORCE_COLOR": ""}, None, False),
+        ({"FORCE_COLOR": "1", "TERM": "dumb"}, None, True),
+        ({"FORCE_COLOR": "1"}, False, False),
+    ],
+)
+def test_colour_follows_the_conventions(
+    env: dict[str, str], asked: bool | None, colored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert use_color(asked, _Terminal()) is colored
+
+
+def test_a_pipe_gets_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    assert not use_color(None, io.StringIO())
+
+
+@given(st.text())
+def test_no_text_from_elsewhere_can_move_the_cursor(text: str) -> None:
+    shown = clean(text)
+    assert all(char in "\n\t" or char.isprintable() for char in shown)
+    assert not set(shown) & {"\x1b", "\x9b", "\u202e", "\u200b", "\ufeff"}
+
+
+def test_an_escape_sequence_becomes_visible() -> None:
+    assert clean("a\x1b[31mb\u202ec") == "a\\x1b[31mb\\u202ec"
+
+
+def test_a_narrow_terminal_gets_blocks_instead_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    talk = _talk()
+    rows = [("a-rather-long-name", "ok", "because it is a long story that must be wrapped")]
+    talk.table(("NAME", "STATUS", "WHY"), rows)
+    assert _text(talk.out) == (
+        "NAME: a-rather-long-name\nSTATUS: ok\n"
+        "WHY: because it is a long story that\n  must be wrapped\n"
+    )
+
+
+def test_a_wide_terminal_gets_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    talk = _talk()
+    talk.table(("NAME", "WHY"), [("a", "short"), ("longer", "text")])
+    assert _text(talk.out) == "NAME    WHY\na       short\nlonger  text\n"
+
+
+def test_work_without_a_terminal_says_each_activity_once() -> None:
+    def work() -> Work[int]:
+        yield Progress("loading", 5, 10)
+        yield Progress("loading", 9, 10)
+        yield Progress("ready")
+        return 7
+
+    talk = _talk()
+    assert talk.follow(work()) == 7
+    assert _text(talk.err) == "loading · 5 B of 10 B (50 %)\nready\n"
+
+
+def test_work_on_a_terminal_draws_and_gives_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+
+    def work() -> Work[int]:
+        yield Progress("loading\x1b[2J", 5, 10)
+        yield Progress("waiting")
+        return 7
+
+    talk = Talk(Policy(), out=io.StringIO(), err=_Terminal())
+    assert talk.follow(work()) == 7
+    assert "loading\\x1b[2J" in _text(talk.err)
+
+
+def test_events_are_one_line_each() -> None:
+    talk = _talk(json=True)
+    talk.events = True
+
+    def work() -> Work[None]:
+        yield Progress("down", 10, 10)
+
+    talk.follow(work())
+    talk.event("done", ref="a:b")
+    lines = [json.loads(line) for line in _text(talk.out).splitlines()]
+    assert lines == [
+        {"event": "progress", "activity": "down", "done_bytes": 10, "total_bytes": 10},
+        {"event": "done", "ref": "a:b"},
+    ]
