@@ -1,0 +1,247 @@
+"""Machine, Gpu and Note; and Facts, the one place where probes get their raw answers from.
+
+A probe never runs a command or opens a file by itself: it asks a `Facts`. `LiveFacts` asks this
+machine; `RecordedFacts` answers from a facts file, so that any machine can be simulated anywhere
+and a bug report becomes a test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agentlaunch import process
+
+Vendor = Literal["nvidia", "amd", "apple", "intel", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A probe's remark: what was not there, what failed, what looks odd."""
+
+    source: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One graphics device. `vram_bytes` is what it may use: on Apple the working-set limit."""
+
+    name: str
+    vendor: Vendor
+    vram_bytes: int | None
+    vram_free_bytes: int | None
+    unified: bool
+    bandwidth_gbs: float | None
+    backend: str | None
+    driver: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a model could run on; unknown is None, never 0."""
+
+    os: str
+    arch: str
+    cpu: str | None
+    cores: int | None
+    ram_bytes: int | None
+    ram_free_bytes: int | None
+    ram_limit_bytes: int | None
+    disk_free_bytes: int | None
+    unified_memory: bool
+    wsl: bool
+    gpus: tuple[Gpu, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+class Facts(Protocol):
+    """Raw answers of a machine. What is absent is None: a missing command, file or value."""
+
+    @property
+    def platform(self) -> str:
+        """linux, darwin or windows."""
+        ...
+
+    @property
+    def machine(self) -> str:
+        """x86_64, arm64, …"""
+        ...
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Environment variables."""
+        ...
+
+    def command(self, argv: Sequence[str], *, timeout_s: float = 5.0) -> Answer | None:
+        """Run a query; None when the program is not found."""
+        ...
+
+    def file(self, path: str) -> str | None:
+        """A small text file, or None."""
+        ...
+
+    def value(self, name: str) -> int | None:
+        """What is neither a command nor a file: ram_bytes, ram_free_bytes, cores,
+        disk_free_bytes, metal_working_set_bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command said. `argv` is the recorded one, so that a parser can read its columns."""
+
+    argv: tuple[str, ...]
+    rc: int
+    stdout: str
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFacts:
+    """This machine. `models_folder` is where models would go, for the free disk there."""
+
+    models_folder: Path
+    platform: str = field(default_factory=lambda: _platform_name(sys.platform))
+    machine: str = field(default_factory=lambda: _machine_name(platform.machine()))
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def command(self, argv: Sequence[str], *, timeout_s: float = 5.0) -> Answer | None:
+        named = Path(argv[0])
+        program = named if named.is_absolute() else process.find_program(argv[0])
+        if program is None or not program.exists():
+            return None
+        try:
+            done = process.run(
+                [str(program), *argv[1:]], timeout_s=timeout_s, env={**os.environ, "LC_ALL": "C"}
+            )
+        except process.ToolNotFound:
+            return None
+        except process.ToolTimeout as error:
+            return Answer(tuple(argv), -1, "", error.message)
+        return Answer(tuple(argv), done.rc, done.stdout, done.stderr)
+
+    def file(self, path: str) -> str | None:
+        try:
+            with open(path, "rb") as stream:  # noqa: PTH123 - /proc files have no size; read a bound
+                return stream.read(1 << 20).decode("utf-8", "replace")
+        except OSError:
+            return None
+
+    def value(self, name: str) -> int | None:
+        from agentlaunch.machine import live_values
+
+        return live_values.read(name, self.models_folder)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFacts:
+    """A facts file (CONTRACT: section 5)."""
+
+    platform: str
+    machine: str
+    commands: tuple[Answer, ...] = ()
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RecordedFacts:
+        """Read a facts file; raises `ValueError` with the reason when it is not one."""
+        try:
+            data: Any = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("not a facts file: nested too deeply") from error
+        if not isinstance(data, dict) or not isinstance(data.get("platform"), str):
+            raise ValueError("not a facts file: no `platform`")
+        try:
+            return cls._from_object(data)
+        except (AttributeError, KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"not a facts file: {error}") from error
+
+    @classmethod
+    def _from_object(cls, data: dict[str, Any]) -> RecordedFacts:
+        commands = tuple(
+            Answer(
+                tuple(str(word) for word in row["argv"]),
+                int(row.get("rc", 0)),
+                str(row.get("stdout", "")),
+                str(row.get("stderr", "")),
+            )
+            for row in data.get("commands", [])
+        )
+        return cls(
+            platform=data["platform"],
+            machine=str(data.get("machine", "")),
+            commands=commands,
+            files={
+                k: v for k, v in data.get("files", {}).items() if v is None or isinstance(v, str)
+            },
+            env={str(k): str(v) for k, v in data.get("env", {}).items()},
+            values={
+                k: v
+                for k, v in data.get("values", {}).items()
+                if isinstance(v, int) and not isinstance(v, bool)
+            },
+        )
+
+    def command(self, argv: Sequence[str], *, timeout_s: float = 5.0) -> Answer | None:
+        return _match(self.commands, tuple(argv))
+
+    def file(self, path: str) -> str | None:
+        return self.files.get(path)
+
+    def value(self, name: str) -> int | None:
+        return self.values.get(name)
+
+
+def plain(text: str) -> str:
+    """Words of another program for one line of ours: no control characters, not endless."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:160]
+
+
+def _match(recorded: Sequence[Answer], argv: tuple[str, ...]) -> Answer | None:
+    """A recorded answer by program name and purpose, not by the exact argument list."""
+    program = _program(argv[0])
+    same = [row for row in recorded if row.argv and _program(row.argv[0]) == program]
+    for row in same:
+        if row.argv[1:] == argv[1:]:
+            return row
+    purpose = _purpose(argv)
+    alike = [row for row in same if _purpose(row.argv) == purpose]
+    # A query that failed and its simpler repetition have one purpose: what worked counts.
+    return min(alike, key=lambda row: row.rc != 0, default=None)
+
+
+def _program(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2].lower().removesuffix(".exe")
+
+
+def _purpose(argv: Sequence[str]) -> str:
+    """What a query asks for: `--query-gpu`, `-L`, the sysctl name, the Windows class, …"""
+    program = _program(argv[0])
+    words = list(argv[1:])
+    if program == "sysctl":
+        return " ".join(word for word in words if word != "-n")
+    for word in words:
+        if word.startswith("--query"):
+            return word.partition("=")[0]
+        for name in ("Win32_VideoController", "qwMemorySize"):
+            if name in word:
+                return name
+    return " ".join(words)
+
+
+def _platform_name(name: str) -> str:
+    return "windows" if name.startswith("win") else "darwin" if name == "darwin" else "linux"
+
+
+def _machine_name(name: str) -> str:
+    return {"amd64": "x86_64", "aarch64": "arm64"}.get(name.lower(), name.lower())
