@@ -30,10 +30,10 @@ class Endpoint:
 
 def is_loopback(url: str) -> bool:
     """True for localhost and loopback addresses, by the text of the URL (no name is resolved)."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
     try:
+        host = urlsplit(url).hostname or ""
+        if host == "localhost":
+            return True
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

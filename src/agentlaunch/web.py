@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
-from collections.abc import Iterator, Mapping
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,18 +68,59 @@ def request(
 
     Loopback addresses never go through a proxy. Raises `WebFault`; an HTTP error status is a reply.
     """
-    body = bytearray()
-    with stream(
-        method, url, json_body=json_body, headers=headers, connect_s=connect_s, read_s=deadline_s
-    ) as (reply, chunks):
-        limit = time.monotonic() + deadline_s
-        for chunk in chunks:
-            body += chunk
-            if len(body) > limit_bytes:
-                raise WebFault("too-large", f"{_host(url)} sent more than {limit_bytes} bytes")
-            if time.monotonic() > limit:
-                raise WebFault("timeout", f"{_host(url)} did not finish within {deadline_s:g} s")
-    return Reply(reply.status, reply.headers, bytes(body))
+    head, body = Reply(0, {}, b""), bytearray()
+    guard = _Guard(deadline_s)
+    exchange = stream(
+        method,
+        url,
+        json_body=json_body,
+        headers=headers,
+        connect_s=connect_s,
+        read_s=deadline_s,
+        _trace=guard.trace,
+    )
+    try:
+        with guard, exchange as (head, chunks):
+            for chunk in chunks:
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise WebFault("too-large", f"{_host(url)} sent more than {limit_bytes} bytes")
+    except WebFault as fault:
+        if not guard.expired or fault.kind == "too-large":
+            raise
+    if guard.expired:  # a body without a length just ends where it was cut
+        raise WebFault("timeout", f"{_host(url)} did not finish within {deadline_s:g} s")
+    return Reply(head.status, head.headers, bytes(body))
+
+
+class _Guard:
+    """Cuts an exchange at its deadline: a limit on silence alone never ends a peer that drips,
+    in the headers or in the body (seen with httpx 0.28: one second lasted eight)."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self.expired = False
+        self._streams: list[Any] = []
+        self._timer = threading.Timer(deadline_s, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self._timer.cancel()
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpx tells every connection that it opens; the newest may wrap the one before."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._streams.append(info["return_value"])
+
+    def _cut(self) -> None:
+        self.expired = True
+        for stream in self._streams:
+            peer = stream.get_extra_info("socket")
+            if peer is not None:
+                with contextlib.suppress(OSError):
+                    peer.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
@@ -90,6 +132,7 @@ def stream(
     headers: Mapping[str, str] | None = None,
     connect_s: float = 5.0,
     read_s: float = 30.0,
+    _trace: Callable[[str, Mapping[str, Any]], None] | None = None,
 ) -> Iterator[tuple[Reply, Iterator[bytes]]]:
     """An exchange whose body is read piece by piece; `read_s` is the longest silence.
 
@@ -101,7 +144,13 @@ def stream(
     try:
         with (
             _client(url, httpx.Timeout(read_s, connect=connect_s)) as client,
-            client.stream(method, url, json=json_body, headers=dict(headers or {})) as response,
+            client.stream(
+                method,
+                url,
+                json=json_body,
+                headers=dict(headers or {}),
+                extensions={"trace": _trace} if _trace is not None else None,
+            ) as response,
         ):
             reply = Reply(response.status_code, response.headers, b"")
             # No chunk size: httpx would hold bytes back until a chunk is full, so a dripping body

@@ -1,0 +1,23 @@
+"""Every test has a home of its own: nothing of the person who runs the tests is read or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty HOME; settings of the person's environment are forgotten."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in (
+        "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "CI",
+        "AGENTLAUNCH_AGENT", "AGENTLAUNCH_MODEL", "AGENTLAUNCH_ENGINE", "AGENTLAUNCH_ENGINE_KEY",
+        "OLLAMA_MODELS", "NO_COLOR", "FORCE_COLOR", "COLUMNS",
+    ):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return folder
