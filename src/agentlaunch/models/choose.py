@@ -1,0 +1,425 @@
+"""Which model? Rank candidates for an agent on a machine, and say why. Pure.
+
+Never a pick: what is unsuitable, takes no tools, prints its tool calls as text, does not fit, or is
+trained for less context than the agent needs. Then, in this order: not known to be weak · the first
+word soon enough · recommended · whole in one place rather than split · results · already here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agentlaunch.machine.facts import Machine
+from agentlaunch.models import evidence
+from agentlaunch.models.catalog import Model, Variant
+from agentlaunch.models.fit import Fit, fit
+from agentlaunch.models.gguf import ModelFile
+from agentlaunch.models.shape import ModelShape
+from agentlaunch.models.speed import Band, Speed, speed
+
+QUICK_TOKENS_PER_S = 25.0
+"""From here on a heavier quant of the same model is worth its slowness."""
+USABLE_TOKENS_PER_S = 10.0
+CLEARLY_FASTER = 1.5
+UNLISTED = "unlisted"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One build of one model, sized and timed on one machine. `score` orders, nothing more."""
+
+    id: str
+    name: str
+    fit: Fit
+    speed: Speed
+    installed: bool
+    score: float | None
+    place: int
+    status: str
+    tools: bool
+    leaks: bool
+    active_parameters: int | None
+    index: float | None
+    quant: str | None
+    default: bool
+    size_bytes: int | None
+    enough_context: bool
+    because: tuple[str, ...] = field(default=())
+
+    @property
+    def pickable(self) -> bool:
+        """May it be chosen for somebody who did not ask for it?"""
+        suitable = self.status != "unsuitable" and self.tools and not self.leaks
+        return suitable and self.enough_context and self.fit.fits
+
+    def as_json(self) -> dict[str, Any]:
+        """The `candidate` of CONTRACT.md."""
+        row = self.fit
+        return {
+            "id": self.id,
+            "name": self.name,
+            "verdict": row.verdict,
+            "placement": row.placement,
+            "context_tokens": row.context_tokens,
+            "kv_cache_type": row.kv_cache_type,
+            "weights_bytes": row.weights_bytes,
+            "weights_gpu_bytes": row.weights_gpu_bytes,
+            "weights_cpu_bytes": row.weights_cpu_bytes,
+            "kv_bytes": row.kv_bytes,
+            "state_bytes": row.state_bytes,
+            "compute_bytes": row.compute_bytes,
+            "overhead_bytes": row.overhead_bytes,
+            "total_bytes": row.total_bytes,
+            "budget_bytes": row.budget_bytes,
+            "headroom_bytes": row.headroom_bytes,
+            "decode_tokens_per_s": _band_json(self.speed.decode_tokens_per_s),
+            "first_word_s": _band_json(self.speed.first_word_s),
+            "installed": self.installed,
+            "score": self.score,
+            "evidence": row.evidence,
+            "because": [*self.because, *row.because, *self.speed.because],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """What nearly fitted, in numbers."""
+
+    id: str
+    needed_bytes: int
+    available_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Ranked candidates; `fast` and `smarter` only where they clearly differ from the pick."""
+
+    candidates: tuple[Candidate, ...]
+    pick: Candidate | None
+    fast: Candidate | None
+    smarter: Candidate | None
+    nearest_miss: Miss | None
+
+
+def consider(
+    machine: Machine,
+    model: Model,
+    variant: Variant,
+    *,
+    context_tokens: int,
+    prompt_tokens: int,
+    min_context_tokens: int = 0,
+    kv_cache_type: str = "f16",
+    parallel: int = 1,
+    batch: int = 512,
+    flash_attention: bool = True,
+    reusable_bytes: int = 0,
+    gpu_usable: bool = True,
+    installed: bool = False,
+    shape: ModelShape | None = None,
+) -> Candidate:
+    """Size and time one build of a model of the catalog.
+
+    The context is cut to what the model was trained for. `prompt_tokens` is the agent's first
+    request. An exact `shape` (from a header) replaces the catalog's.
+    """
+    known = shape or model.shape
+    placed = fit(
+        machine,
+        known,
+        context_tokens=min(context_tokens, model.context_max_tokens),
+        kv_cache_type=kv_cache_type,
+        parallel=parallel,
+        batch=batch,
+        flash_attention=flash_attention,
+        reusable_bytes=reusable_bytes,
+        gpu_usable=gpu_usable,
+        published_bytes=variant.size_bytes,
+    )
+    proof = evidence.of(model)
+    made = Candidate(
+        id=variant.tag,
+        name=model.name,
+        fit=placed,
+        speed=speed(
+            machine,
+            known,
+            placed,
+            prompt_tokens=prompt_tokens,
+            published_bytes=variant.size_bytes,
+        ),
+        installed=installed,
+        score=proof.points if proof else None,
+        place=proof.place if proof else 0,
+        status=model.status,
+        tools=model.tools,
+        leaks=model.leaks_tool_calls,
+        active_parameters=model.params_active,
+        index=evidence.general_index(model),
+        quant=variant.quant,
+        default=variant.default,
+        size_bytes=variant.size_bytes,
+        enough_context=model.context_max_tokens >= min_context_tokens,
+    )
+    return replace(made, because=_because(made, model, proof))
+
+
+def consider_all(
+    machine: Machine,
+    models: Iterable[Model],
+    *,
+    context_tokens: int,
+    prompt_tokens: int,
+    min_context_tokens: int = 0,
+    kv_cache_type: str = "f16",
+    parallel: int = 1,
+    batch: int = 512,
+    flash_attention: bool = True,
+    reusable_bytes: int = 0,
+    gpu_usable: bool = True,
+    installed: Collection[str] = (),
+    llama_cpp_only: bool = True,
+) -> tuple[Candidate, ...]:
+    """Every model in the builds worth a thought: its default, 8 bit, 4 bit, and what is installed
+    (tags). Builds with the same bytes are named once."""
+    here = {tag.lower() for tag in installed}
+    return tuple(
+        consider(
+            machine,
+            model,
+            variant,
+            context_tokens=context_tokens,
+            prompt_tokens=prompt_tokens,
+            min_context_tokens=min_context_tokens,
+            kv_cache_type=kv_cache_type,
+            parallel=parallel,
+            batch=batch,
+            flash_attention=flash_attention,
+            reusable_bytes=reusable_bytes,
+            gpu_usable=gpu_usable,
+            installed=variant.tag.lower() in here,
+        )
+        for model in models
+        for variant in _builds(model, here, llama_cpp_only=llama_cpp_only)
+    )
+
+
+def of_file(
+    machine: Machine,
+    name: str,
+    file: ModelFile,
+    *,
+    context_tokens: int,
+    prompt_tokens: int,
+    min_context_tokens: int = 0,
+    kv_cache_type: str = "f16",
+    parallel: int = 1,
+    batch: int = 512,
+    flash_attention: bool = True,
+    reusable_bytes: int = 0,
+    gpu_usable: bool = True,
+    installed: bool = True,
+) -> Candidate:
+    """Size and time a model that is not in the catalog, from its header. It has no score."""
+    trained = file.shape.context_max_tokens or context_tokens
+    placed = fit(
+        machine,
+        file.shape,
+        context_tokens=min(context_tokens, trained),
+        kv_cache_type=kv_cache_type,
+        parallel=parallel,
+        batch=batch,
+        flash_attention=flash_attention,
+        reusable_bytes=reusable_bytes,
+        gpu_usable=gpu_usable,
+        published_bytes=file.size_bytes,
+    )
+    because = ["not in the catalog: nothing is known about its work as an agent"]
+    if file.takes_tools is False:
+        because.append("its chat template has no place for tools")
+    return Candidate(
+        id=name,
+        name=file.name,
+        fit=placed,
+        speed=speed(
+            machine,
+            file.shape,
+            placed,
+            prompt_tokens=prompt_tokens,
+            published_bytes=file.size_bytes,
+        ),
+        installed=installed,
+        score=None,
+        place=0,
+        status=UNLISTED,
+        tools=file.takes_tools is not False,
+        leaks=False,
+        active_parameters=file.shape.active_parameters,
+        index=None,
+        quant=file.quant,
+        default=True,
+        size_bytes=file.size_bytes,
+        enough_context=trained >= min_context_tokens,
+        because=tuple(because),
+    )
+
+
+def rank(candidates: Iterable[Candidate], *, first_word_limit_s: float = 60.0) -> Choice:
+    """Put candidates in order and choose; `nearest_miss` is given when nothing can be chosen."""
+    ordered = sorted(candidates, key=lambda row: _order(row, first_word_limit_s))
+    pickable = [row for row in ordered if row.pickable]
+    if not pickable:
+        return Choice(tuple(ordered), None, None, None, _nearest_miss(ordered))
+    pick = pickable[0]
+    reason = _pick_reason(pick, pickable, first_word_limit_s)
+    chosen = replace(pick, because=(*pick.because, reason))
+    others = [row for row in pickable[1:] if row.status != "weak" or pick.status == "weak"]
+    fast = next((row for row in others if _clearly_faster(row, pick)), None)
+    smarter = max(
+        (row for row in others if row.place > pick.place and _bearable(row, pick)),
+        key=lambda row: (row.place, -ordered.index(row)),
+        default=None,
+    )
+    return Choice(
+        candidates=tuple(chosen if row is pick else row for row in ordered),
+        pick=chosen,
+        fast=fast,
+        smarter=smarter if smarter is not fast else None,
+        nearest_miss=None,
+    )
+
+
+def _builds(model: Model, installed: set[str], *, llama_cpp_only: bool) -> list[Variant]:
+    chosen: list[Variant] = []
+    seen: set[str] = set()
+    worth = {"q8_0", "q4_k_m"} - {(model.default.quant or "q4_k_m").lower()}
+    for variant in sorted(model.variants, key=lambda row: row.tag != model.id):
+        wanted = (
+            variant.default
+            or variant.tag.lower() in installed
+            or (variant.quant or "").lower() in worth
+        )
+        readable = variant.llama_cpp or not llama_cpp_only
+        same = variant.digest_prefix in seen and variant.tag.lower() not in installed
+        if wanted and readable and not same:
+            seen.add(variant.digest_prefix)
+            chosen.append(variant)
+    return chosen
+
+
+def _too_slow(row: Candidate, limit_s: float) -> bool:
+    """Is the first word later than the limit even by the hopeful end of its band? Bands are wide;
+    a measured proof comes after the choice. Unknown is not slow."""
+    return row.speed.first_word_s is not None and row.speed.first_word_s.low > limit_s
+
+
+def _order(row: Candidate, limit_s: float) -> tuple[Any, ...]:
+    slow = _too_slow(row, limit_s)
+    active = row.active_parameters or 0
+    return (
+        not row.pickable,
+        not row.fit.fits,
+        row.status in ("weak", "unsuitable"),
+        slow,
+        row.status != "recommended",
+        row.fit.placement != "gpu",  # equal for all where there is no usable graphics
+        active if slow else -row.place,
+        not row.installed,
+        -row.place,
+        -(row.index or 0.0),
+        _quant_order(row),
+        -(row.score or 0.0),
+        row.size_bytes or 0,
+        row.id,
+    )
+
+
+def _quant_order(row: Candidate) -> int:
+    """8 bit first where it is roomy and still quick, else the usual build, else the rest."""
+    decode = row.speed.decode_tokens_per_s
+    quick = decode is not None and decode.low >= QUICK_TOKENS_PER_S
+    if (row.quant or "").lower() == "q8_0" and row.fit.verdict == "roomy" and quick:
+        return 0
+    return 1 if row.default else 2
+
+
+def _bearable(row: Candidate, pick: Candidate) -> bool:
+    """Not hopelessly slower: an agent is usable from about 10 tokens a second on."""
+    mine, picks = row.speed.decode_tokens_per_s, pick.speed.decode_tokens_per_s
+    if mine is None or picks is None:
+        return True
+    return mine.high >= min(USABLE_TOKENS_PER_S, picks.high / 2)
+
+
+def _clearly_faster(row: Candidate, pick: Candidate) -> bool:
+    """Faster by half in the first word and not slower in decoding, or the other way round."""
+    first = _ratio(pick.speed.first_word_s, row.speed.first_word_s)
+    decode = _ratio(row.speed.decode_tokens_per_s, pick.speed.decode_tokens_per_s)
+    if first is None or decode is None:
+        return False
+    return min(first, decode) >= 1 and max(first, decode) >= CLEARLY_FASTER
+
+
+def _ratio(over: Band | None, under: Band | None) -> float | None:
+    if over is None or under is None or not under.middle:
+        return None
+    return over.middle / under.middle
+
+
+def _nearest_miss(ordered: list[Candidate]) -> Miss | None:
+    """Of the models that could work as an agent, the one that lacks the least memory."""
+    misses = [
+        Miss(row.id, row.fit.total_bytes, row.fit.budget_bytes)
+        for row in ordered
+        if row.fit.total_bytes is not None
+        and row.fit.budget_bytes is not None
+        and not row.fit.fits
+        and replace(row, fit=replace(row.fit, verdict="tight")).pickable
+    ]
+    return min(misses, key=lambda row: row.needed_bytes - row.available_bytes, default=None)
+
+
+def _because(row: Candidate, model: Model, proof: evidence.Evidence | None) -> tuple[str, ...]:
+    said: list[str] = []
+    if not row.tools:
+        said.append("takes no tools, so an agent cannot work with it")
+    elif row.leaks:
+        said.append("prints its tool calls as text, so an agent does nothing")
+    elif model.status == "unsuitable":
+        said.append("unsuitable as an agent")
+    elif model.status == "weak":
+        said.append("known to fail in work of many steps")
+    if not row.enough_context:
+        said.append(
+            f"trained for {model.context_max_tokens:,} tokens, less than the agent works in"
+        )
+    if proof is None:
+        said.append("no published result as an agent was found")
+    else:
+        who = {"independent": "independent", "maker": "its maker's", "other-vendor": "a vendor's"}
+        said.append(
+            f"{proof.score.benchmark} {proof.score.value:g} ({who[proof.kind]} number, "
+            f"{proof.score.date})"
+        )
+    if row.installed:
+        said.append("already downloaded")
+    return tuple(said)
+
+
+def _pick_reason(pick: Candidate, pickable: list[Candidate], limit_s: float) -> str:
+    if _too_slow(pick, limit_s):
+        return (
+            f"no model brings the first word within {limit_s:.0f} s here: "
+            "this one has the least to compute among the good ones"
+        )
+    if pick.status == "weak":
+        return "nothing stronger fits this machine"
+    if len(pickable) > 1 and any(row.place > pick.place for row in pickable):
+        return "stronger models are slower to the first word here, or do not fit in one place"
+    return "the strongest that fits"
+
+
+def _band_json(band: Band | None) -> dict[str, float] | None:
+    return None if band is None else {"low": band.low, "high": band.high}

@@ -1,0 +1,174 @@
+"""Cache, state and compute buffer of a model at a context: the engine's own arithmetic. Pure.
+
+llama.cpp, builds of mid and late 2026: cache and state were checked byte for byte against an engine
+over 209 configurations of 27 models, the compute buffer to about 1 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from agentlaunch.context import padded
+from agentlaunch.errors import UsageError
+from agentlaunch.models.shape import LayerCache, ModelShape
+
+KV_BLOCKS = {
+    "f32": (1, 4),
+    "f16": (1, 2),
+    "bf16": (1, 2),
+    "q8_0": (32, 34),
+    "q5_1": (32, 24),
+    "q5_0": (32, 22),
+    "q4_1": (32, 20),
+    "q4_0": (32, 18),
+    "iq4_nl": (32, 18),
+}
+"""Cache type → values in a block, bytes of a block."""
+
+UNKNOWN_ACTIVATIONS = 150_000
+"""Values for each token where nothing is known about a model's width."""
+
+
+def kv_bytes(
+    shape: ModelShape,
+    *,
+    context_tokens: int,
+    kv_cache_type: str = "f16",
+    parallel: int = 1,
+    batch: int = 512,
+) -> int:
+    """Bytes of the key and value cache of all slots, each with `context_tokens`."""
+    return sum(
+        count * layer_kv_bytes(layer, context_tokens, kv_cache_type, parallel, batch)
+        for layer, count in _kinds(shape.layers)
+    )
+
+
+def state_bytes(shape: ModelShape, *, parallel: int = 1) -> int:
+    """Bytes of recurrent state of all slots; it does not grow with the context."""
+    return parallel * sum(count * layer.state_bytes for layer, count in _kinds(shape.layers))
+
+
+def compute_bytes(
+    shape: ModelShape,
+    *,
+    context_tokens: int,
+    parallel: int = 1,
+    batch: int = 512,
+    flash_attention: bool = True,
+) -> int:
+    """Bytes of one device's compute buffer, without the output buffer.
+
+    For engines from b10488 on; older ones also reserve logits for the whole micro-batch.
+    """
+    rows = 4 * _micro_batch(batch, context_tokens, parallel)
+    mask = mask_bytes(shape, context_tokens, parallel, batch, flash_attention)
+    activations = rows * _activations(shape)
+    if flash_attention:
+        return activations + mask
+    width = shape.embedding_length or _guessed_activations(shape) // 6
+    attends = any(layer.kv_heads for layer in shape.layers)
+    scores = rows * shape.head_count * padded(context_tokens) if attends else 0
+    return max(activations, scores + rows * 6 * width) + mask
+
+
+def check_request(
+    context_tokens: int, kv_cache_type: str, parallel: int, batch: int, flash_attention: bool
+) -> None:
+    """Raise `UsageError` for what no engine would take."""
+    if kv_cache_type not in KV_BLOCKS:
+        raise UsageError(
+            f"unknown cache type `{kv_cache_type}`",
+            hint="choose one of " + ", ".join(f"`{name}`" for name in KV_BLOCKS),
+        )
+    if not flash_attention and KV_BLOCKS[kv_cache_type][0] > 1:
+        raise UsageError(
+            f"a cache of type {kv_cache_type} needs flash attention",
+            hint="use `--kv-cache f16`, or leave flash attention on",
+        )
+    for name, value in (("context", context_tokens), ("parallel", parallel), ("batch", batch)):
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1, not {value}")
+
+
+def _kinds(layers: tuple[LayerCache, ...]) -> list[tuple[LayerCache, int]]:
+    """Layers with how often each occurs: the catalog repeats a few objects, and thousands of
+    sizings make one ranking."""
+    counts = Counter(map(id, layers))
+    return [
+        (layer, counts[key])
+        for key, layer in dict(zip(map(id, layers), layers, strict=True)).items()
+    ]
+
+
+def _micro_batch(batch: int, context_tokens: int, parallel: int) -> int:
+    return min(batch, padded(context_tokens) * parallel)
+
+
+def _cells(window_tokens: int | None, context_tokens: int, parallel: int, batch: int) -> int:
+    cells = padded(context_tokens)
+    if window_tokens is None:
+        return cells
+    return min(cells, padded(window_tokens + _micro_batch(batch, context_tokens, parallel)))
+
+
+def _row_bytes(values: int, kv_cache_type: str) -> int:
+    block, block_bytes = KV_BLOCKS[kv_cache_type]
+    return -(-values // block) * block_bytes
+
+
+def layer_kv_bytes(
+    layer: LayerCache, context_tokens: int, kv_cache_type: str, parallel: int, batch: int
+) -> int:
+    """Bytes of one layer's cache, all slots."""
+    if not layer.kv_heads:
+        return 0
+    row = _row_bytes(layer.kv_heads * layer.key_length, kv_cache_type)
+    row += _row_bytes(layer.kv_heads * layer.value_length, kv_cache_type)
+    return parallel * _cells(layer.window_tokens, context_tokens, parallel, batch) * row
+
+
+def impossible_cache(shape: ModelShape, kv_cache_type: str) -> str | None:
+    """Why this cache type cannot hold this model's rows, or None."""
+    block = KV_BLOCKS[kv_cache_type][0]
+    for layer, _ in _kinds(shape.layers):
+        for values in (layer.kv_heads * layer.key_length, layer.kv_heads * layer.value_length):
+            if values % block:
+                return (
+                    f"its cache has rows of {values} values, which {kv_cache_type} cannot hold "
+                    f"(a multiple of {block} is needed)"
+                )
+    return None
+
+
+def mask_bytes(
+    shape: ModelShape, context_tokens: int, parallel: int, batch: int, flash_attention: bool
+) -> int:
+    """Bytes of the attention masks, one for each kind of cache."""
+    kinds = {layer.window_tokens for layer, _ in _kinds(shape.layers) if layer.kv_heads}
+    cells = sum(_cells(window, context_tokens, parallel, batch) for window in kinds)
+    value_bytes = 2 if flash_attention else 4
+    return value_bytes * _micro_batch(batch, context_tokens, parallel) * cells
+
+
+def _activations(shape: ModelShape) -> int:
+    """Most values that one token needs at once; coefficients fitted to the engine's logs."""
+    width, dense = shape.embedding_length, shape.feed_forward_length
+    if width is None or dense is None:
+        return _guessed_activations(shape)
+    most = 3 * dense + 5 * width
+    if shape.experts_used and shape.architecture != "deepseek2":
+        routed = 3 * shape.experts_used * shape.expert_feed_forward_length + 5 * width
+        if shape.architecture != "gpt-oss":
+            routed += shape.experts_used * width
+        most = max(most, routed)
+    return most
+
+
+def _guessed_activations(shape: ModelShape) -> int:
+    """From parameters in use for each layer, where the widths are not known. A guess:
+    compared by hand with a few models whose widths are known, and a little too high there."""
+    if shape.active_parameters is None or not shape.layers:
+        return UNKNOWN_ACTIVATIONS
+    return (6 if shape.routed else 5) * math.isqrt(shape.active_parameters // len(shape.layers))

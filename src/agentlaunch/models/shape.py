@@ -1,0 +1,81 @@
+"""The shape of a model: everything that its memory and speed depend on. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCache:
+    """What one layer remembers for each token, or once for each sequence.
+
+    `kv_heads` 0 means that it keeps no keys and values; `value_length` 0 that it keeps one latent
+    row instead (MLA). `window_tokens` limits a sliding layer. `state_bytes` is a recurrent state,
+    always f32, which does not grow with the context.
+    """
+
+    kv_heads: int
+    key_length: int
+    value_length: int
+    window_tokens: int | None = None
+    state_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Bytes of the tensors, unpadded, by where they may lie; exact, since read from a header.
+
+    `layer_bytes` holds each layer whole, `expert_bytes` the part of it that is routed experts.
+    What is in no layer and not the embedding (output norm and head) is the rest of the total.
+    """
+
+    total_bytes: int
+    embedding_bytes: int
+    tied: bool
+    """The embedding doubles as the output head: it then lies on both sides."""
+    layer_bytes: tuple[int, ...]
+    expert_bytes: tuple[int, ...]
+    largest_bytes: int
+
+    @property
+    def head_bytes(self) -> int:
+        """Output norm, output head and whatever else stands outside the layers; for a tied
+        model the embedding, which is its head."""
+        rest = self.total_bytes - self.embedding_bytes - sum(self.layer_bytes)
+        return rest + (self.embedding_bytes if self.tied else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """A model, seen by `fit` and `speed`. Unknown is None."""
+
+    architecture: str
+    layers: tuple[LayerCache, ...]
+    head_count: int
+    vocab_size: int | None = None
+    context_max_tokens: int | None = None
+    embedding_length: int | None = None
+    feed_forward_length: int | None = None
+    """Of the dense layers; 0 when every layer is routed."""
+    experts_total: int = 0
+    experts_used: int = 0
+    expert_feed_forward_length: int = 0
+    parameters: int | None = None
+    active_parameters: int | None = None
+    weights: Weights | None = None
+    upper_bound: bool = False
+    """The layout of the cache is not confirmed; it is counted as the most it can be."""
+
+    @property
+    def routed(self) -> bool:
+        """Does a token use only part of the weights (mixture of experts)?"""
+        if self.experts_total:
+            return True
+        if self.parameters is None or self.active_parameters is None:
+            return False
+        return self.active_parameters < 0.8 * self.parameters
+
+    @property
+    def attention_width(self) -> int:
+        """Query width summed over the layers that attend; the work of attention grows with it."""
+        return sum(self.head_count * row.key_length for row in self.layers if row.kv_heads)
