@@ -1,0 +1,361 @@
+"""Claude Code: routed by a settings file that neither the user's settings nor a project outranks.
+
+Its order of settings, read and observed in 2.1.197: administrator file > `--settings` > project
+(local, then shared) > user > process environment. So everything that decides where requests go
+stands in a private file given by `--settings`; the process environment carries the same values for
+what is read before settings load.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
+from agentlaunch.agents.base import (
+    UNSET,
+    Agent,
+    Handover,
+    PrivateFile,
+    Reserved,
+    Target,
+    Unset,
+)
+from agentlaunch.agents.keys import PROVIDER_KEYS
+from agentlaunch.context import ContextPlan, Tier
+from agentlaunch.endpoint import Endpoint
+from agentlaunch.managed import Package
+
+DUMMY_TOKEN = "agentlaunch"  # noqa: S105 - sent to engines that want none, on purpose
+"""Always sent: without a token of ours the user's own login goes to the engine (seen, 2.1.197)."""
+
+TIMEOUT_MS = 30 * 60 * 1000
+"""A CPU reads the first prompt for minutes; the agent's own limits are 5 and 10 minutes."""
+
+SLIM_TOOLS = "Bash,Read,Edit,Write,Glob,Grep"
+
+OFF: dict[str, str] = {
+    # Other providers, each of which would take the request elsewhere.
+    "CLAUDE_CODE_USE_ANTHROPIC_AWS": "0",
+    "CLAUDE_CODE_USE_BEDROCK": "0",
+    "CLAUDE_CODE_USE_FOUNDRY": "0",
+    "CLAUDE_CODE_USE_GATEWAY": "0",
+    "CLAUDE_CODE_USE_MANTLE": "0",
+    "CLAUDE_CODE_USE_VERTEX": "0",
+    # Calls home.
+    "CLAUDE_CODE_DISABLE_FEEDBACK_SURVEY": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
+    "CLAUDE_CODE_ENABLE_TELEMETRY": "0",
+    "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA": "0",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_BUG_COMMAND": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "DISABLE_FEEDBACK_COMMAND": "1",
+    "DISABLE_GROWTHBOOK": "1",
+    "DISABLE_TELEMETRY": "1",
+    # `/logout` would revoke and delete the user's real login, `/login` would leave the engine.
+    "DISABLE_LOGIN_COMMAND": "1",
+    "DISABLE_LOGOUT_COMMAND": "1",
+    # A background session outlives this launch and its settings file, and would then go elsewhere.
+    "CLAUDE_CODE_DISABLE_AGENT_VIEW": "1",
+    # What makes an engine read the whole prompt again.
+    "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+    "CLAUDE_CODE_ENABLE_AWAY_SUMMARY": "0",
+    "CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION": "false",
+    "CLAUDE_CODE_TOTAL_TOKENS_REMINDER": "off",
+    # What only the vendor's server can do.
+    "CLAUDE_CODE_DISABLE_1M_CONTEXT": "1",
+    "CLAUDE_CODE_DISABLE_ADVISOR_TOOL": "1",
+    "ENABLE_TOOL_SEARCH": "false",
+    "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL": "0",
+}
+"""Switches, read in 2.1.197's own code; those that route were also observed."""
+
+EMPTIED: tuple[str, ...] = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AWS_API_KEY",
+    "ANTHROPIC_AWS_BASE_URL",
+    "ANTHROPIC_BEDROCK_BASE_URL",
+    "ANTHROPIC_BEDROCK_MANTLE_API_KEY",
+    "ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
+    "ANTHROPIC_BETAS",
+    "ANTHROPIC_CUSTOM_MODEL_OPTION",
+    "ANTHROPIC_FEDERATION_RULE_ID",
+    "ANTHROPIC_FOUNDRY_API_KEY",
+    "ANTHROPIC_FOUNDRY_BASE_URL",
+    "ANTHROPIC_FOUNDRY_RESOURCE",
+    "ANTHROPIC_PROFILE",
+    "ANTHROPIC_UNIX_SOCKET",
+    "ANTHROPIC_VERTEX_BASE_URL",
+    "ANTHROPIC_VERTEX_PROJECT_ID",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "BETA_TRACING_ENDPOINT",
+    "CLAUDE_CODE_API_BASE_URL",
+    "CLAUDE_CODE_CUSTOM_OAUTH_URL",
+    "CLAUDE_CODE_EXTRA_BODY",
+    "CLAUDE_CODE_EXTRA_METADATA",
+    "CLAUDE_CODE_OAUTH_REFRESH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST",
+    "FALLBACK_FOR_ALL_PRIMARY_MODELS",
+)
+"""Variables that a settings file of the user or the project could set: emptied in ours, unset in
+the child's environment."""
+
+UNSET_FIRST: tuple[str, ...] = (
+    "ANTHROPIC_CONFIG_DIR",
+    "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR",
+    "CLAUDE_CODE_ENVIRONMENT_KIND",
+    "CLAUDE_CODE_HOST_AUTH_ENV_VAR",
+    "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR",
+    "CLAUDE_CODE_REMOTE",
+    "CLAUDE_CODE_SIMPLE",
+)
+"""Read before settings load: with them the agent ignores what our file says about the provider."""
+
+UNSET_PREFIXES = ("OTEL_", "VERTEX_REGION_CLAUDE_")
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+MODEL_VARIABLES: tuple[str, ...] = (
+    "ANTHROPIC_MODEL",
+    "ANTHROPIC_SMALL_FAST_MODEL",
+    "ANTHROPIC_DEFAULT_FABLE_MODEL",
+    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
+    "ANTHROPIC_DEFAULT_OPUS_MODEL",
+    "ANTHROPIC_DEFAULT_SONNET_MODEL",
+    "CLAUDE_CODE_SUBAGENT_MODEL",
+)
+"""Every tier of 2.1.197; an unmapped one asks the engine for a model that it does not have."""
+
+BEYOND_US: tuple[str, ...] = ("ANTHROPIC_UNIX_SOCKET",)
+"""Variables that our settings cannot take back once the user's or the project's settings file sets
+them: requests then go to that local socket (seen, 2.1.197; in 2.1.330 no longer from a project).
+Whoever reads the project's files before a launch must stop at them."""
+
+HELPERS: tuple[str, ...] = (
+    "apiKeyHelper",
+    "awsAuthRefresh",
+    "awsCredentialExport",
+    "gcpAuthRefresh",
+    "otelHeadersHelper",
+    "proxyAuthHelper",
+)
+"""Commands of the user's that fetch real credentials; "" switches one off, null hangs (seen)."""
+
+_OWN_MODEL = "use `agentlaunch up claude-code --model REF`"
+_ELSEWHERE = "that session would not run on this machine: run `claude` itself"
+_NO_MODEL = "it asks no model: run `claude {}` itself"
+
+RESERVED: tuple[Reserved, ...] = (
+    Reserved("--settings", "it would replace our settings: put yours in .claude/settings.json"),
+    Reserved("--managed-settings", "it would outrank our settings: run `claude` itself"),
+    Reserved("--model", _OWN_MODEL),
+    Reserved("--fallback-model", "the engine serves one model, " + _OWN_MODEL),
+    Reserved("--bg", "a background session outlives this launch: leave it out"),
+    Reserved("--background", "a background session outlives this launch: leave it out"),
+    Reserved("--tmux", "start tmux first, then agentlaunch in it"),
+    Reserved("--cloud", _ELSEWHERE),
+    Reserved("--remote", _ELSEWHERE),
+    Reserved("--remote-control", _ELSEWHERE),
+    Reserved("--rc", _ELSEWHERE),
+    Reserved("--teleport", _ELSEWHERE),
+    Reserved("--sdk-url", _ELSEWHERE),
+    *(
+        Reserved(word, _NO_MODEL.format(word))
+        for word in (
+            "agents",
+            "auth",
+            "auto-mode",
+            "doctor",
+            "gateway",
+            "install",
+            "mcp",
+            "plugin",
+            "plugins",
+            "project",
+            "remote-control",
+            "setup-token",
+            "ultrareview",
+            "update",
+            "upgrade",
+        )
+    ),
+)
+
+
+def prepare(target: Target) -> Handover:
+    """What Claude Code becomes for this target; raises `UsageError` for a reserved argument."""
+    refuse_reserved("Claude Code", RESERVED, target.args)
+    settings_path = target.runtime_folder / f"claude-code-{target.run_name}.json"
+    variables = _variables(target)
+    tier = () if has_flag(target.args, "--tools") else target.context.tier.args
+    argv = (
+        target.binary,
+        *tier,
+        "--settings",
+        str(settings_path),
+        "--model",
+        target.endpoint.model,
+        *target.args,
+    )
+    env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
+    env |= {name: value or UNSET for name, value in variables.items()}
+    seeds: tuple[PrivateFile, ...] = ()
+    if target.home == "clean":
+        env["CLAUDE_CONFIG_DIR"] = str(target.home_folder)
+        # Onboarding (theme, login) is skipped; trust in a folder is the user's to give.
+        seeds = (
+            PrivateFile(
+                target.home_folder / ".claude.json", _document({"hasCompletedOnboarding": True})
+            ),
+        )
+    settings = PrivateFile(settings_path, _document(_settings(target.endpoint.model, variables)))
+    return Handover(argv=argv, env=env, files=(settings,), seeds=seeds)
+
+
+def is_headless(args: tuple[str, ...]) -> bool:
+    """True for `-p`, `--print` and a cluster of its one-letter flags with p in it (`-cp`)."""
+    return any(
+        arg == "--print" or (arg[:1] == "-" and "p" in arg and set(arg[1:]) <= set("cphv"))
+        for arg in before_operands(args)
+    )
+
+
+def _settings(model: str, variables: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "env": dict(variables),
+        "model": model,
+        # The user's own list of allowed models may not hold ours; lists of both files are joined.
+        "availableModels": [model],
+        **dict.fromkeys(HELPERS, ""),
+        "disableAgentView": True,
+        "disableDeepLinkRegistration": "disable",
+        "disableRemoteControl": True,
+    }
+
+
+def _variables(target: Target) -> dict[str, str]:
+    """The `env` of our settings file; an empty value takes another file's value away."""
+    return {
+        **dict.fromkeys(EMPTIED, ""),
+        **OFF,
+        **_routing(target.endpoint),
+        # The store of real logins (OAuth, the company gateway's, MCP servers'): one of ours
+        # instead. A stored gateway login wins over every variable above (seen, 2.1.197).
+        "CLAUDE_SECURESTORAGE_CONFIG_DIR": str(target.home_folder),
+        **_network(target.endpoint, target.environ),
+        **_window(target.context),
+        # Bun ends a silent request after 5 minutes unless this is 0; the stream has its own limit.
+        "API_FORCE_IDLE_TIMEOUT": "0",
+        "API_TIMEOUT_MS": str(TIMEOUT_MS),
+        "CLAUDE_STREAM_IDLE_TIMEOUT_MS": str(TIMEOUT_MS),
+    }
+
+
+def _routing(endpoint: Endpoint) -> dict[str, str]:
+    token = endpoint.token or DUMMY_TOKEN
+    return {
+        "ANTHROPIC_BASE_URL": endpoint.base_url,
+        "ANTHROPIC_AUTH_TOKEN": token,
+        # A console key that `/login` stored in .claude.json goes out as x-api-key beside our token
+        # (seen, 2.1.197); a header of the same name takes its place.
+        "ANTHROPIC_CUSTOM_HEADERS": f"x-api-key: {token}",
+        **dict.fromkeys(MODEL_VARIABLES, endpoint.model),
+    }
+
+
+def _network(endpoint: Endpoint, environ: Mapping[str, str]) -> dict[str, str]:
+    """Loopback bypasses every proxy; for other hosts a project cannot put its own proxy between."""
+    if not endpoint.is_loopback:
+        return {name: environ.get(name, "") for name in (*PROXIES, "NO_PROXY", "no_proxy")} | {
+            "NODE_TLS_REJECT_UNAUTHORIZED": "1"
+        }
+    given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    # Its matcher knows an IPv6 address only with brackets and port (read, 2.1.197).
+    own = ("127.0.0.1", "localhost", "::1", urlsplit(endpoint.base_url).netloc)
+    merged = ",".join(dict.fromkeys((*entries, *own)))
+    return {"NO_PROXY": merged, "no_proxy": merged}
+
+
+def _window(context: ContextPlan) -> dict[str, str]:
+    """Both variables are needed: either alone leaves compaction as it was (seen, 2.1.197)."""
+    window = str(context.agent_window_tokens)
+    return {
+        "CLAUDE_CODE_MAX_CONTEXT_TOKENS": window,
+        # Raised to 100,000 by the agent itself; 2.1.330 complains on stderr about less. The
+        # smaller of both variables counts.
+        "CLAUDE_CODE_AUTO_COMPACT_WINDOW": str(max(100_000, context.agent_window_tokens)),
+        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(context.max_output_tokens),
+        "DISABLE_AUTO_COMPACT": "1" if context.compact_at_tokens is None else "",
+        "DISABLE_COMPACT": "",
+    }
+
+
+def _unset(environ: Mapping[str, str]) -> list[str]:
+    inherited = [name for name in environ if name.startswith(UNSET_PREFIXES)]
+    return [*PROVIDER_KEYS, *UNSET_FIRST, *sorted(inherited)]
+
+
+def _document(value: dict[str, object]) -> bytes:
+    return json.dumps(value, indent=1).encode() + b"\n"
+
+
+AGENT = Agent(
+    name="claude-code",
+    title="Claude Code",
+    aliases=("claude", "claude_code"),
+    binary="claude",
+    known_places=("~/.local/bin/claude", "~/.claude/local/claude"),
+    package=Package(
+        kind="npm",
+        name="@anthropic-ai/claude-code",
+        version="2.1.197",
+        size_bytes=246_000_000,
+        download_bytes=77_100_000,
+        source="npm: @anthropic-ai/claude-code 2.1.197",
+        programs=(("claude", "node_modules/.bin/claude"),),
+        min_node=(18, 0),
+        run_scripts=True,  # without it `claude` stays a stub that names the missing step
+    ),
+    tested_versions=("2.1.197", "2.1.330"),
+    wires=("anthropic_messages",),
+    # cl100k tokens of the first request's body in an empty repository; the larger of both versions
+    # (2.1.197: 17,831 and 20,548; slim 4,097 and 4,156; 2.1.330: the numbers below).
+    tiers=(
+        Tier("full", (), tools=24, headless_tokens=18_182, interactive_tokens=21_332),
+        Tier(
+            "slim",
+            (f"--tools={SLIM_TOOLS}",),
+            tools=6,
+            headless_tokens=4_997,
+            interactive_tokens=6_422,
+        ),
+    ),
+    wanted_context_tokens=65_536,
+    support="tested",
+    local=True,
+    local_reason=None,
+    reserved=RESERVED,
+    state_files=("~/.claude/", "~/.claude.json"),
+    prepare=prepare,
+    is_headless=is_headless,
+    output_variable="CLAUDE_CODE_MAX_OUTPUT_TOKENS",
+    settings_files=(
+        "~/.claude/settings.json",
+        ".claude/settings.json",
+        ".claude/settings.local.json",
+    ),
+    beyond_us=BEYOND_US,
+    managed_settings=(
+        "/etc/claude-code/managed-settings.json",
+        "/etc/claude-code/managed-settings.d/",
+        "/Library/Application Support/ClaudeCode/managed-settings.json",
+        "/Library/Application Support/ClaudeCode/managed-settings.d/",
+        "C:/Program Files/ClaudeCode/managed-settings.json",
+        "C:/Program Files/ClaudeCode/managed-settings.d/",
+    ),
+)
