@@ -70,14 +70,16 @@ def make_context(
     *,
     kv_cache_type: str = "f16",
     slim: str = "auto",
+    output_limit_tokens: int | None = None,
 ) -> ContextPlan:
     """The contract for an engine that allocates `engine_tokens` for one slot.
 
     `slim` is auto (largest tier that the window carries), off (the full prompt) or on (never the
     full prompt). A window that carries no tier gets the smallest one and a warning.
+    `output_limit_tokens` is the user's own cap on one reply, when it is lower than ours.
     """
     window = engine_tokens
-    output = output_cap(window)
+    output = min(output_cap(window), output_limit_tokens or window)
     compact_at = compaction_point(window, output)
     allowed = [t for t in tiers if compact_at >= t.interactive_tokens + WORK_TOKENS]
     warning: str | None = None

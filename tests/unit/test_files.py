@@ -24,13 +24,13 @@ def test_a_file_is_written_whole_and_private(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file_and_no_leftover(
     tmp_path: Path, mocker: MockerFixture
 ) -> None:
-    place = tmp_path / "state.json"
+    place = tmp_path / "ours" / "state.json"
     files.write_json(place, {"old": True})
     mocker.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(OSError, match="No space"):
         files.write_json(place, {"new": True})
     assert files.read_json(place) == {"old": True}
-    assert [file.name for file in tmp_path.iterdir()] == ["state.json"]
+    assert [file.name for file in place.parent.iterdir()] == ["state.json"]
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])

@@ -1,0 +1,99 @@
+"""The project's tasks. `nox` runs what CI runs; `nox -s full` the long matrix; `nox -l` lists."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "unit", "contract", "startup", "e2e"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CHECKED = ("src", "tests", "scripts", "noxfile.py")
+
+
+def _group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+def _prepare(session: nox.Session, *groups: str) -> None:
+    session.install("-e", ".", *(row for group in groups for row in _group(group)))
+
+
+def _wheel(session: nox.Session) -> Path:
+    """Build the wheel afresh and install it: what a user gets, not the source tree."""
+    folder = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.install("build[uv]")
+    session.run(
+        "python", "-m", "build", "--wheel", "--installer=uv", "-o", str(folder), silent=True
+    )
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint, spelling, and generated files that must be fresh."""
+    _prepare(session, "lint")
+    session.run("ruff", "format", "--check", *CHECKED)
+    session.run("ruff", "check", *CHECKED)
+    session.run("codespell", "src", "tests", "scripts", "docs", "README.md", "CONTRIBUTING.md")
+    session.run("python", "scripts/refresh_catalog.py", "--check")
+    session.run("python", "scripts/build_docs_tables.py", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict, over everything."""
+    _prepare(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Pure rooms on recorded facts: seconds, no network, no engine."""
+    _prepare(session, "test")
+    session.run("pytest", "tests/unit", *session.posargs)
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """One suite against fakes with faults and against the real llama.cpp engine."""
+    _prepare(session, "test")
+    session.run("pytest", "tests/contract", *session.posargs)
+
+
+@nox.session
+def startup(session: nox.Session) -> None:
+    """The import rule of a fast start, from the built wheel; prints the times, asserts none."""
+    session.install(str(_wheel(session)), *_group("test"))
+    session.run("pytest", "tests/startup", *session.posargs)
+    session.run("python", "scripts/bench/startup", "--runs", "5")
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """The installed wheel in an empty HOME, with real agents and the real engine."""
+    session.install("--force-reinstall", "--no-deps", str(_wheel(session)))
+    session.install(str(_wheel(session)), *_group("test"))
+    session.run("pytest", "tests/e2e", *session.posargs)
+
+
+@nox.session(python=["3.10", "3.11", "3.12", "3.13"])
+def full(session: nox.Session) -> None:
+    """The long matrix: every Python, every layer, and a real `pipx install .`."""
+    _prepare(session, "test")
+    session.install("pipx")
+    session.run("pytest", "tests/unit", "tests/contract", "tests/startup", *session.posargs)
+    home = Path(session.create_tmp()) / "pipx"
+    shutil.rmtree(home, ignore_errors=True)
+    env = {"PIPX_HOME": str(home / "home"), "PIPX_BIN_DIR": str(home / "bin")}
+    session.run("pipx", "install", ".", env={**os.environ, **env})
+    session.run(str(home / "bin" / "agentlaunch"), "--version", external=True)

@@ -1,0 +1,420 @@
+"""The command line as a Typer app: arguments in, one call per command.
+
+A command's module is imported inside its callback, only the command that was typed is built with
+its options, and annotations here are real objects (no `from __future__ import annotations`): that
+is what keeps `--help` fast.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agentlaunch.commands.result import Result, render
+from agentlaunch.talk import Policy, Talk
+
+EVERYWHERE = "Everywhere: --json --no-input --yes/-y --offline --debug -v --no-color"
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask; fail and name the flag.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Yes to routine questions.")]
+Offline = Annotated[bool, typer.Option("--offline", help="No network but the engine.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text.")]
+GLOBALS: dict[str, Any] = {
+    "json": Json,
+    "no_input": NoInput,
+    "yes": Yes,
+    "offline": Offline,
+    "debug": Debug,
+    "verbose": Verbose,
+    "no_color": NoColor,
+}
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One run of the command line: how it speaks, what stood after `--`, how it ended."""
+
+    agent_args: tuple[str, ...] = ()
+    talk: Talk = field(default_factory=lambda: Talk(Policy()))
+    exit_code: int = 0
+
+    def add(self, flags: dict[str, bool]) -> None:
+        """Global flags count wherever they stand: before the command or after it."""
+        now = self.talk.policy
+        self.talk.policy = replace(
+            now,
+            json=now.json or flags["json"],
+            no_input=now.no_input or flags["no_input"],
+            yes=now.yes or flags["yes"],
+            offline=now.offline or flags["offline"],
+            debug=now.debug or flags["debug"],
+            verbose=now.verbose or flags["verbose"],
+            color=False if flags["no_color"] else now.color,
+        )
+
+
+Command = Callable[..., Result | None]
+
+
+AgentName = Annotated[str | None, typer.Argument(metavar="[AGENT]", show_default=False)]
+AgentOption = Annotated[
+    str | None, typer.Option("--agent", metavar="AGENT", help="Rank for this agent.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", metavar="REF", help="Model name, or path to a .gguf.")
+]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", metavar="NAME|URL", help="What serves the model.")
+]
+ContextSize = Annotated[
+    str | None, typer.Option("--context", metavar="N|auto", help="Tokens the engine allocates.")
+]
+KvCache = Annotated[
+    str | None, typer.Option("--kv-cache", metavar="TYPE", help="f16, q8_0, q4_0 or auto.")
+]
+Slim = Annotated[
+    str | None, typer.Option("--slim", metavar="auto|off|on", help="The agent's smaller prompt.")
+]
+HomeKind = Annotated[
+    str | None, typer.Option("--home", metavar="own|clean", help="Your settings, or an empty home.")
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Plain http for a registry you name.")]
+
+
+def start(talk: Talk) -> Result | None:
+    """Run a coding agent on a model of your own, in one command.
+
+    agentlaunch up claude-code        detect, choose, serve, configure, become the agent
+    """
+    from agentlaunch.commands import menu
+
+    return menu.run(talk)
+
+
+def up(
+    talk: Talk,
+    agent: AgentName = None,
+    model: Model = None,
+    engine: EngineName = None,
+    context: ContextSize = None,
+    kv_cache: KvCache = None,
+    slim: Slim = None,
+    home: HomeKind = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; do nothing.")] = False,
+    skip_proof: Annotated[
+        bool, typer.Option("--skip-proof", help="Do not test the model before the launch.")
+    ] = False,
+    status_file: Annotated[
+        Path | None, typer.Option("--status-file", metavar="PATH", help="How far it came, as JSON.")
+    ] = None,
+    insecure: Insecure = False,
+    *,
+    agent_args: Sequence[str] = (),
+) -> Result | None:
+    """Detect, choose, serve, configure, and become the agent.
+
+    What stands after `--` goes to the agent untouched:
+
+    agentlaunch up claude-code -- -p "Say hello"
+    """
+    from agentlaunch.commands import up as command
+
+    flags = {
+        "agent": agent, "model": model, "engine": engine, "context": context,
+        "kv_cache": kv_cache, "slim": slim, "home": home,
+    }  # fmt: skip
+    return command.run(
+        talk,
+        flags,
+        agent_args,
+        dry_run=dry_run,
+        skip_proof=skip_proof,
+        status_file=status_file,
+        insecure=insecure,
+    )
+
+
+def env(
+    talk: Talk,
+    agent: AgentName = None,
+    shell: Annotated[
+        str | None, typer.Option("--shell", metavar="bash|zsh|fish|powershell|json")
+    ] = None,
+    model: Model = None,
+    engine: EngineName = None,
+    context: ContextSize = None,
+    kv_cache: KvCache = None,
+    slim: Slim = None,
+    home: HomeKind = None,
+    *,
+    agent_args: Sequence[str] = (),
+) -> Result | None:
+    """Print what `up` would set, for a shell; the engine must be running."""
+    from agentlaunch.commands import env as command
+
+    flags = {
+        "agent": agent, "model": model, "engine": engine, "context": context,
+        "kv_cache": kv_cache, "slim": slim, "home": home,
+    }  # fmt: skip
+    return command.run(talk, flags, agent_args, shell=shell)
+
+
+def models(
+    talk: Talk,
+    agent: AgentOption = None,
+    context: ContextSize = None,
+    kv_cache: KvCache = None,
+) -> Result | None:
+    """What fits this machine for this agent, ranked, with the reason."""
+    from agentlaunch.commands import models as command
+
+    return command.list_models(talk, {"agent": agent, "context": context, "kv_cache": kv_cache})
+
+
+def models_show(
+    talk: Talk,
+    ref: Annotated[str, typer.Argument(metavar="REF")],
+    agent: AgentOption = None,
+    context: ContextSize = None,
+    kv_cache: KvCache = None,
+) -> Result | None:
+    """One model: sizes at a context, sources, scores, known problems."""
+    from agentlaunch.commands import models as command
+
+    return command.show(talk, ref, {"agent": agent, "context": context, "kv_cache": kv_cache})
+
+
+def models_pull(
+    talk: Talk, ref: Annotated[str, typer.Argument(metavar="REF")], insecure: Insecure = False
+) -> Result | None:
+    """Download a model into our store; an interrupted download goes on where it stopped."""
+    from agentlaunch.commands import models as command
+
+    command.pull(talk, ref, insecure=insecure)
+    return None
+
+
+def agents(talk: Talk) -> Result | None:
+    """What can be launched, what is installed, what was tested."""
+    from agentlaunch.commands import agents as command
+
+    return command.list_agents(talk)
+
+
+def agents_show(
+    talk: Talk, agent: Annotated[str, typer.Argument(metavar="AGENT")]
+) -> Result | None:
+    """One agent: where it is, what it needs, which arguments are reserved."""
+    from agentlaunch.commands import agents as command
+
+    return command.show(talk, agent)
+
+
+def agents_install(
+    talk: Talk, agent: Annotated[str, typer.Argument(metavar="AGENT")]
+) -> Result | None:
+    """Install the tested version into a folder of ours, never globally."""
+    from agentlaunch.commands import agents as command
+
+    return command.install(talk, agent)
+
+
+def engines(
+    talk: Talk,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat every two seconds.")] = False,
+) -> Result | None:
+    """What serves models here, and what is loaded."""
+    from agentlaunch.commands import engines as command
+
+    return command.list_engines(talk, watch=watch)
+
+
+def engines_stop(
+    talk: Talk,
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Even under a running session.")] = False,
+) -> Result | None:
+    """Stop engines of ours; one that a session uses only with --force."""
+    from agentlaunch.commands import engines as command
+
+    return command.stop(talk, model, force=force)
+
+
+def engines_logs(
+    talk: Talk,
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on as it grows.")] = False,
+) -> Result | None:
+    """The newest log of an engine of ours."""
+    from agentlaunch.commands import engines as command
+
+    return command.logs(talk, model, watch=watch)
+
+
+def doctor(talk: Talk, agent: AgentName = None) -> Result | None:
+    """Every check, each with the command that mends it."""
+    from agentlaunch.commands import doctor as command
+
+    return command.run(talk, agent)
+
+
+def config(
+    talk: Talk,
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each came from.")] = False,
+) -> Result | None:
+    """Settings, and where each value came from."""
+    from agentlaunch.commands import config as command
+
+    return command.show(talk, origin=origin)
+
+
+def config_path(talk: Talk) -> Result | None:
+    """The folders that are ours."""
+    from agentlaunch.commands import config as command
+
+    return command.path(talk)
+
+
+def config_set(
+    talk: Talk,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    value: Annotated[str, typer.Argument(metavar="VALUE")],
+) -> Result | None:
+    """Keep a setting in the user file."""
+    from agentlaunch.commands import config as command
+
+    return command.set_value(talk, name, value)
+
+
+def config_unset(talk: Talk, name: Annotated[str, typer.Argument(metavar="NAME")]) -> Result | None:
+    """Drop a setting from the user file."""
+    from agentlaunch.commands import config as command
+
+    return command.unset(talk, name)
+
+
+def clean(
+    talk: Talk,
+    everything: Annotated[bool, typer.Option("--all", help="Select everything of ours.")] = False,
+    remove: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="What to remove, by its name.")
+    ] = None,
+) -> Result | None:
+    """What we installed or downloaded, with sizes; removes it on request."""
+    from agentlaunch.commands import clean as command
+
+    return command.run(talk, tuple(remove or ()), everything=everything)
+
+
+# ---- the table and what builds it --------------------------------------------------------
+
+TAKES_AGENT_ARGS = frozenset({"up", "launch", "env"})
+HIDDEN_NAMES = frozenset({"launch"})
+
+COMMANDS: dict[str, dict[str, Command]] = {
+    "up": {"": up},
+    "launch": {"": up},
+    "env": {"": env},
+    "models": {"": models, "list": models, "show": models_show, "pull": models_pull},
+    "agents": {"": agents, "list": agents, "show": agents_show, "install": agents_install},
+    "engines": {"": engines, "list": engines, "stop": engines_stop, "logs": engines_logs},
+    "doctor": {"": doctor},
+    "config": {
+        "": config,
+        "show": config,
+        "path": config_path,
+        "set": config_set,
+        "unset": config_unset,
+    },
+    "clean": {"": clean},
+}
+"""Every command by its words; "" is what a group does when no subcommand is named."""
+
+
+def build(invocation: Invocation, typed: str | None) -> typer.Typer:
+    """The app, with the options of the command that was typed; the rest only as names and help."""
+    look: dict[str, Any] = {"rich_markup_mode": None, "add_completion": False}
+    app = typer.Typer(
+        name="agentlaunch",
+        epilog=EVERYWHERE,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **look,
+    )
+    app.callback(invoke_without_command=True)(_everywhere(start, invocation, version=True))
+    for name, rows in COMMANDS.items():
+        hidden = name in HIDDEN_NAMES
+        if name != typed:
+            app.command(name, hidden=hidden)(_named(rows[""]))
+        elif len(rows) == 1:
+            app.command(name, hidden=hidden)(_everywhere(rows[""], invocation))
+        else:
+            group = typer.Typer(name=name, invoke_without_command=True, **look)
+            group.callback()(_everywhere(rows[""], invocation))
+            for word, function in rows.items():
+                if word:
+                    group.command(word)(_everywhere(function, invocation))
+            app.add_typer(group)
+    return app
+
+
+def schema_name(own: Sequence[str]) -> str:
+    """`<command>[-<subcommand>]` of a command line, also of one that will not parse."""
+    words = [word for word in own if not word.startswith("-")]
+    if not words or words[0] not in COMMANDS:
+        return "agentlaunch"
+    name = "up" if words[0] == "launch" else words[0]
+    rows = COMMANDS[words[0]]
+    if len(words) > 1 and words[1] in rows and rows[words[1]] is not rows[""]:
+        return f"{name}-{words[1]}"
+    return name
+
+
+def _named(function: Command) -> Callable[[], None]:
+    def command() -> None:
+        """Stands in the list of commands; never called."""
+
+    command.__doc__ = function.__doc__
+    return command
+
+
+def _everywhere(
+    function: Command, invocation: Invocation, *, version: bool = False
+) -> Callable[..., None]:
+    """Give a command the global flags; it gets a `Talk` in their place and returns a `Result`."""
+    own = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name not in {"talk", "agent_args"}
+    ]
+    takes_args = "agent_args" in inspect.signature(function).parameters
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in (GLOBALS | ({"version": Version} if version else {})).items()
+    ]
+    context = inspect.Parameter(
+        "context_", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+    )
+
+    def command(**values: Any) -> None:
+        invocation.add({name: values.pop(name) for name in GLOBALS})
+        values.pop("version", None)  # answered before anything was built
+        if values.pop("context_").invoked_subcommand is not None:
+            return
+        if takes_args:
+            values["agent_args"] = invocation.agent_args
+        result = function(invocation.talk, **values)
+        if result is not None:
+            invocation.exit_code = render(result, invocation.talk)
+
+    command.__doc__ = function.__doc__
+    command.__signature__ = inspect.Signature([*own, *extra, context])  # type: ignore[attr-defined] # what typer reads
+    command.__annotations__ = {p.name: p.annotation for p in [*own, *extra, context]}
+    return command

@@ -1,0 +1,170 @@
+"""The one door: the only place that catches errors and chooses the exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from agentlaunch import __version__, errors
+
+if TYPE_CHECKING:
+    from agentlaunch.arguments import Invocation
+    from agentlaunch.talk import Talk
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; every ending of agentlaunch comes through here."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    own, agent_args = _split(words)
+    if own == ["--version"]:  # answered before the parser is even imported
+        sys.stdout.write(f"agentlaunch {__version__}\n")
+        return 0
+    from agentlaunch import arguments
+
+    run = arguments.Invocation(tuple(agent_args))
+    if "--json" in own:  # also an error before the command began must be JSON
+        run.talk.policy = replace(run.talk.policy, json=True)
+    if "--debug" in own:
+        run.talk.policy = replace(run.talk.policy, debug=True)
+    schema = f"agentlaunch/{arguments.schema_name(own)}/1"
+    try:
+        _catch_sigterm()
+        return _invoke(run, own, separated="--" in words)
+    except errors.AgentlaunchError as error:
+        return _fail(run.talk, error, schema)
+    except KeyboardInterrupt:
+        return _ended(run.talk, schema, "interrupted", errors.INTERRUPTED_EXIT)
+    except errors.Terminated:
+        return _ended(run.talk, schema, "terminated", errors.TERMINATED_EXIT)
+    except BrokenPipeError:
+        # The reader left (`| head`): not an error of ours, and nobody is there to hear of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errors.BROKEN_PIPE_EXIT
+    except OSError as error:
+        return _fail(run.talk, _from_os(error), schema)
+    except Exception as error:  # noqa: BLE001 - the one place where a bug becomes a report
+        return _bug(run.talk, error, schema)
+
+
+def _invoke(run: Invocation, own: list[str], *, separated: bool) -> int:
+    import typer
+
+    from agentlaunch import arguments
+
+    typed = next((word for word in own if not word.startswith("-")), None)
+    if separated and typed not in arguments.TAKES_AGENT_ARGS:
+        raise errors.UsageError("only `up` and `env` take arguments after `--`")
+    command = typer.main.get_command(arguments.build(run, typed))
+    try:
+        status = command.main(own, prog_name="agentlaunch", standalone_mode=False)
+    except typer.TyperException as error:
+        raise _usage(error) from error
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except SystemExit as stop:
+        if isinstance(stop.__context__, OSError):  # how the parser answers a reader that left
+            raise BrokenPipeError from stop
+        raise
+    return status if isinstance(status, int) and status else run.exit_code
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _usage(error: Any) -> errors.UsageError:
+    """A parser's complaint in our words, with the nearest right word as the way out."""
+    import difflib
+
+    message = " ".join(error.format_message().split()).rstrip(".")
+    hint = "agentlaunch --help"
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        hint = f"{context.command_path} --help"
+        wrong = message.partition("'")[2].partition("'")[0]
+        names = list(getattr(context.command, "commands", {}))
+        near = difflib.get_close_matches(wrong, names, 1)
+        if message.startswith("No such command") and near:
+            hint = f"did you mean `{context.command_path} {near[0]}`?"
+    return errors.UsageError(message, hint=hint)
+
+
+def _fail(talk: Talk, error: errors.AgentlaunchError, schema: str) -> int:
+    if talk.policy.debug:
+        import traceback
+
+        sys.stderr.write(traceback.format_exc())
+    talk.error(error, schema=schema)
+    return error.exit_code
+
+
+def _ended(talk: Talk, schema: str, code: str, status: int) -> int:
+    error = errors.AgentlaunchError(code, code=code)
+    error.exit_code = status
+    if talk.policy.json:
+        talk.error(error, schema=schema)
+    else:
+        sys.stderr.write(f"\n{code}; run the same command to go on\n")
+    return status
+
+
+def _from_os(error: OSError) -> errors.AgentlaunchError:
+    """A system call that failed on a file of ours, in one line."""
+    import errno
+
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return errors.AgentlaunchError(
+            f"the disk is full{where}", hint="free some space, see `agentlaunch clean`",
+            code="disk-full",
+        )  # fmt: skip
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return errors.AgentlaunchError(
+            f"no permission to write{where}", hint="check who owns it", code="no-permission"
+        )
+    return errors.AgentlaunchError(f"{error.strerror or error}{where}", code="system")
+
+
+def _bug(talk: Talk, error: Exception, schema: str) -> int:
+    import platform
+    import traceback
+
+    from agentlaunch import files, settings
+
+    trace = traceback.format_exc()
+    report = (
+        f"agentlaunch {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"command: {schema}\n\n```\n{trace}```\n"
+    )
+    place = "no log could be written"
+    try:
+        log = settings.paths().logs / "bug.md"
+        files.write_atomic(log, report.encode())
+        place = f"the report is in {log}"
+    except (OSError, errors.AgentlaunchError):
+        pass
+    if talk.policy.debug:
+        sys.stderr.write(trace)
+    wrapped = errors.AgentlaunchError(
+        f"this is a bug in agentlaunch: {type(error).__name__}", hint=place, code="bug"
+    )
+    wrapped.exit_code = errors.BUG_EXIT
+    talk.error(wrapped, schema=schema)
+    return errors.BUG_EXIT
+
+
+def _catch_sigterm() -> None:
+    import signal
+    import threading
+
+    def stop(_number: int, _frame: object) -> None:
+        raise errors.Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)

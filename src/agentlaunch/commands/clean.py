@@ -1,0 +1,109 @@
+"""`agentlaunch clean`: what we installed or downloaded, with sizes; removes it on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from agentlaunch import files, managed, settings
+from agentlaunch.commands.result import Result
+from agentlaunch.engines import llama_cpp
+from agentlaunch.errors import UsageError
+from agentlaunch.models import store
+from agentlaunch.settings import Paths
+from agentlaunch.talk import Talk
+from agentlaunch.units import format_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something of ours that can go, under the name that selects it."""
+
+    name: str
+    what: str
+    path: Path
+    size_bytes: int
+    remove: Callable[[], object]
+
+
+def run(talk: Talk, names: tuple[str, ...], *, everything: bool) -> Result:
+    """List everything of ours; with names or `--all` remove it after one question.
+
+    Raises `UsageError` for a name that is not in the list, `Refused` while an engine is in use.
+    """
+    paths = settings.paths()
+    items = found(paths)
+    known = {item.name for item in items}
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"there is nothing of ours called {name!r}",
+                hint="`agentlaunch clean` lists the names",
+            )
+    chosen = [item for item in items if everything or item.name in names]
+    data: dict[str, object] = {
+        "items": [
+            {"name": i.name, "what": i.what, "path": str(i.path), "size_bytes": i.size_bytes}
+            for i in items
+        ],
+        "removed": [],
+    }
+    if not chosen:
+        return Result("agentlaunch/clean/1", data, lambda t: _draw(t, items))
+    _draw(talk, chosen) if not talk.policy.json else None
+    total = sum(item.size_bytes for item in chosen)
+    if not talk.ask(f"Remove these ({format_bytes(total)})?", flag="--yes", default=False):
+        return Result("agentlaunch/clean/1", data, lambda t: t.say("nothing was done"))
+    _stop_engines(paths)
+    for item in chosen:
+        item.remove()
+    data["removed"] = [item.name for item in chosen]
+    text = f"removed {len(chosen)}, freed {format_bytes(total)}"
+    return Result("agentlaunch/clean/1", data, lambda t: t.say(text))
+
+
+def found(paths: Paths) -> tuple[Item, ...]:
+    """Everything of ours on this disk, with what removes it."""
+    items: list[Item] = []
+    for row in managed.installed_all(paths):
+        name = f"{row.name}@{row.version}"
+        what = "environment" if row.complete else "unfinished installation"
+        items.append(Item(name, what, row.path, row.size_bytes, partial(managed.remove, row)))
+    ours = store.Store(paths.models, ours=True)
+    items += [
+        Item(str(m.ref), "model", m.model_path, m.size_bytes, partial(ours.remove, m.ref))
+        for m in ours.list()
+    ]
+    left = ours.leftovers()
+    if left:
+        size = sum(row.size_bytes for row in left)
+        what = "unfinished downloads"
+        items.append(Item("downloads", what, paths.models, size, ours.remove_leftovers))
+    for name, folder in (("cache", paths.cache), ("homes", paths.data / "homes")):
+        size = files.tree_bytes(folder)
+        if size:
+            items.append(Item(name, "folder", folder, size, partial(_remove_tree, folder)))
+    return tuple(items)
+
+
+def _stop_engines(paths: Paths) -> None:
+    """Engines of ours read what is removed; one that a session uses refuses, and nothing goes."""
+    engine = llama_cpp.LlamaCpp(paths)
+    for row in engine.running():
+        engine.stop(row.key)
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _draw(talk: Talk, items: tuple[Item, ...] | list[Item]) -> None:
+    if not items:
+        talk.answer("nothing of ours is on this disk")
+        return
+    rows = [(i.name, format_bytes(i.size_bytes), i.what, str(i.path)) for i in items]
+    talk.table(("NAME", "SIZE", "WHAT", "WHERE"), rows)

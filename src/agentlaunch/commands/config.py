@@ -1,0 +1,85 @@
+"""`agentlaunch config`: settings with their origin, kept in the user file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from agentlaunch import files, settings
+from agentlaunch.commands.result import Result
+from agentlaunch.talk import Talk
+
+
+def show(talk: Talk, *, origin: bool) -> Result:
+    """Every setting; with `origin` also who decided it."""
+    values = settings.load()
+    data = {
+        "settings": [
+            {"name": name, "value": v.value, "source": v.source, "origin": v.origin}
+            for name, v in values.items()
+        ]
+    }
+
+    def draw(talk: Talk) -> None:
+        rows = [
+            (name, "auto" if v.value is None else str(v.value), *([v.origin] if origin else []))
+            for name, v in values.items()
+        ]
+        talk.table(("SETTING", "VALUE", "ORIGIN") if origin else ("SETTING", "VALUE"), rows)
+
+    return Result("agentlaunch/config/1", data, draw)
+
+
+def path(talk: Talk) -> Result:
+    """The folders that are ours, and the user file."""
+    places = settings.paths()
+    data = {
+        "user_file": str(places.user_file),
+        "config": str(places.config),
+        "data": str(places.data),
+        "state": str(places.state),
+        "cache": str(places.cache),
+        "runtime": str(places.runtime),
+    }
+
+    def draw(talk: Talk) -> None:
+        for name, value in data.items():
+            talk.answer(f"{name:10} {value}")
+
+    return Result("agentlaunch/config-path/1", data, draw)
+
+
+def set_value(talk: Talk, name: str, value: str) -> Result:
+    """Keep one setting. Raises `UsageError` for an unknown name or a bad value, `Refused` when the
+    user file does not parse (it is left alone then)."""
+    row = settings.setting(name)
+    settings.parse_value(row, value, where=name)
+    user_file = settings.paths().user_file
+    values = settings.read_toml(user_file)
+    values[name] = value
+    _write(user_file, values)
+    return _changed("config-set", f"{name} = {value}", user_file)
+
+
+def unset(talk: Talk, name: str) -> Result:
+    """Drop one setting; dropping an absent one is fine."""
+    settings.setting(name)
+    user_file = settings.paths().user_file
+    values = settings.read_toml(user_file)
+    if values.pop(name, None) is not None:
+        _write(user_file, values)
+    return _changed("config-unset", f"{name} is back to its default", user_file)
+
+
+def _write(user_file: Path, values: dict[str, object]) -> None:
+    import tomli_w
+
+    stream = io.BytesIO()
+    tomli_w.dump(values, stream)
+    files.write_atomic(user_file, stream.getvalue())
+
+
+def _changed(name: str, text: str, user_file: Path) -> Result:
+    data = {"path": str(user_file), "changed": text}
+    draw = f"{text} ({user_file})"
+    return Result(f"agentlaunch/{name}/1", data, lambda talk: talk.say(draw))

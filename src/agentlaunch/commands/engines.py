@@ -1,0 +1,128 @@
+"""`agentlaunch engines`: what serves models here; our own ones can be stopped and read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agentlaunch import settings
+from agentlaunch.commands.result import Result
+from agentlaunch.engines import llama_cpp
+from agentlaunch.engines.base import EngineState
+from agentlaunch.errors import EngineFailed, UsageError
+from agentlaunch.talk import Talk
+from agentlaunch.units import format_memory
+
+WATCH_S = 2.0
+TAIL_BYTES = 16_384
+
+
+def list_engines(talk: Talk, *, watch: bool) -> Result:
+    """Every engine here; with `watch` again and again until Ctrl-C."""
+    engine = llama_cpp.LlamaCpp(settings.paths())
+    if watch and talk.policy.json:
+        raise UsageError("--watch has no single JSON document", hint="leave --watch away")
+    while watch:
+        draw(talk, engine.states())
+        talk.answer("")
+        time.sleep(WATCH_S)
+    states = engine.states()
+    data = {"engines": [as_json(state) for state in states]}
+    return Result("agentlaunch/engines/1", data, lambda t: draw(t, states))
+
+
+def draw(talk: Talk, states: Sequence[EngineState]) -> None:
+    """A row an engine; what it has loaded in the last column."""
+    rows = []
+    for state in states:
+        loaded = "; ".join(
+            f"{row.model}, {row.context_tokens or 0:,} tokens"
+            + (f", {format_memory(row.size_bytes)}" if row.size_bytes else "")
+            for row in state.loaded
+        )
+        sessions = f", {state.sessions} sessions" if state.sessions else ""
+        rows.append(
+            (state.name, state.state, state.version or "-", state.url or "-",
+             (loaded or state.detail or "-") + sessions)
+        )  # fmt: skip
+    talk.table(("ENGINE", "STATE", "VERSION", "ADDRESS", "LOADED"), rows)
+
+
+def stop(talk: Talk, model: str | None, *, force: bool) -> Result:
+    """Stop our engines, or the one with a model. Raises `Refused` under a running session."""
+    engine = llama_cpp.LlamaCpp(settings.paths())
+    chosen = [row for row in engine.running() if model in (None, row.model)]
+    if model is not None and not chosen:
+        raise EngineFailed(f"no engine of ours runs {model}", hint="see `agentlaunch engines`")
+    stopped = [row.model for row in chosen if engine.stop(row.key, force=force)]
+    text = f"stopped {', '.join(stopped)}" if stopped else "no engine of ours was running"
+    return Result("agentlaunch/engines-stop/1", {"stopped": stopped}, lambda t: t.answer(text))
+
+
+def logs(talk: Talk, model: str | None, *, watch: bool) -> Result | None:
+    """The end of an engine's log, of the newest when several run."""
+    log = _log(model)
+    if talk.policy.json:
+        text = _tail(log)
+        data = {"path": str(log), "text": text}
+        return Result("agentlaunch/engines-logs/1", data, lambda t: t.answer(text))
+    talk.say(str(log))
+    talk.answer(_tail(log).rstrip("\n"))
+    at = log.stat().st_size
+    while watch:
+        time.sleep(WATCH_S / 4)
+        with log.open("rb") as stream:
+            stream.seek(at)
+            new = stream.read()
+        at += len(new)
+        if new:
+            talk.answer(new.decode("utf-8", "replace").rstrip("\n"))
+    return None
+
+
+def _log(model: str | None) -> Path:
+    paths = settings.paths()
+    engine = llama_cpp.LlamaCpp(paths)
+    for row in engine.running():
+        if model in (None, row.model):
+            return row.log
+    if model is not None:
+        raise EngineFailed(f"no engine of ours runs {model}", hint="see `agentlaunch engines`")
+    old = sorted(paths.logs.glob("*.log*"), key=lambda file: file.stat().st_mtime)
+    if not old:
+        raise EngineFailed("no engine of ours has run yet", hint="agentlaunch up claude-code")
+    return old[-1]
+
+
+def _tail(log: Path) -> str:
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            return stream.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def as_json(state: EngineState) -> dict[str, Any]:
+    """One row of CONTRACT 3, engines."""
+    return {
+        "name": state.name,
+        "state": state.state,
+        "version": state.version,
+        "url": state.url,
+        "wires": list(state.wires),
+        "loaded": [
+            {
+                "model": row.model,
+                "context_tokens": row.context_tokens,
+                "size_bytes": row.size_bytes,
+                "vram_bytes": row.vram_bytes,
+            }
+            for row in state.loaded
+        ],
+        "detail": state.detail,
+        "pid": state.pid,
+        "sessions": state.sessions,
+    }

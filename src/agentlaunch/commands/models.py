@@ -1,0 +1,163 @@
+"""`agentlaunch models`: what fits this machine for this agent, one model whole, downloads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from agentlaunch import launch, plan, settings, survey
+from agentlaunch.commands import up
+from agentlaunch.commands.result import Result
+from agentlaunch.machine.facts import Machine
+from agentlaunch.models import catalog
+from agentlaunch.models.choose import Candidate, Choice
+from agentlaunch.models.refs import parse_ref
+from agentlaunch.talk import Talk
+from agentlaunch.units import format_bytes, format_memory, format_seconds
+
+
+def list_models(talk: Talk, flags: Mapping[str, object | None]) -> Result:
+    """The catalog ranked for an agent on this machine, with the reason for each place."""
+    asked = up.look(talk, flags, ())
+    choice = plan.choose_model(asked.survey, asked.wish)
+    tokens = asked.wish.context_tokens or asked.wish.agent.wanted_context_tokens
+    data = {
+        "machine": machine_json(asked.survey.machine),
+        "agent": asked.wish.agent.name,
+        "context_tokens": tokens,
+        "pick": choice.pick.id if choice.pick is not None else None,
+        "candidates": [candidate.as_json() for candidate in choice.candidates],
+    }
+    return Result("agentlaunch/models/1", data, lambda t: _draw_list(t, choice, asked))
+
+
+def _draw_list(talk: Talk, choice: Choice, asked: up.Asked) -> None:
+    machine = asked.survey.machine
+    talk.say(
+        f"for {asked.wish.agent.title} on {machine.cpu or machine.arch}, "
+        f"{format_memory(machine.ram_bytes)} of memory"
+        + "".join(f", {gpu.name} {format_memory(gpu.vram_bytes)}" for gpu in machine.gpus)
+    )
+    rows = []
+    for candidate in choice.candidates:
+        fit, mark = candidate.fit, "*" if candidate is choice.pick else " "
+        speed = candidate.speed.decode_tokens_per_s
+        rows.append(
+            (
+                f"{mark} {candidate.id}",
+                str(fit.verdict or "?"),
+                format_memory(fit.total_bytes),
+                f"{fit.context_tokens:,}",
+                f"{speed.low:.0f}-{speed.high:.0f}/s" if speed else "?",
+                candidate.because[0] if candidate.because else "",
+            )
+        )
+    talk.table(("  MODEL", "FIT", "NEEDS", "CONTEXT", "SPEED", "WHY"), rows)
+    if choice.pick is None and choice.nearest_miss is not None:
+        miss = choice.nearest_miss
+        talk.say(
+            f"nothing fits; nearest is {miss.id}: needs {format_memory(miss.needed_bytes)}, "
+            f"{format_memory(miss.available_bytes)} are there"
+        )
+    elif choice.pick is not None:
+        talk.say(f"next: agentlaunch up {asked.wish.agent.name}")
+
+
+def show(talk: Talk, ref: str, flags: Mapping[str, object | None]) -> Result:
+    """One model: what it is, what it needs here, what is known about it.
+
+    Raises `ModelUnavailable` for an unknown name, `BadGguf` for a broken file.
+    """
+    asked = up.look(talk, flags, ())
+    weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
+    if weights.path is None and not talk.policy.offline:
+        weights = up.ask_registry(talk, weights, asked)
+    tokens = plan.default_context(asked.wish, weights)
+    kind = "f16" if asked.wish.kv_cache == "auto" else asked.wish.kv_cache
+    candidate = plan.candidate_of(asked.survey, asked.wish, weights, tokens, kind)
+    data = _model_json(weights, candidate)
+    return Result("agentlaunch/models-show/1", data, lambda t: _draw_model(t, data, candidate))
+
+
+def _model_json(weights: survey.Weights, candidate: Candidate) -> dict[str, Any]:
+    model = weights.entry.model if weights.entry is not None else None
+    file, shape = weights.file, weights.file.shape if weights.file is not None else None
+    tools: bool | None = file.takes_tools if file is not None else None
+    if tools is None and model is not None:
+        tools = model.tools
+    source = {"store": "ollama"}.get(weights.source, weights.source)
+    return {
+        "id": weights.id,
+        "source": source,
+        "architecture": shape.architecture if shape else (model.architecture if model else None),
+        "parameters": (shape.parameters if shape else None)
+        or (model.params_total if model else None),
+        "active_parameters": (shape.active_parameters if shape else None)
+        or (model.params_active if model else None),
+        "context_max_tokens": shape.context_max_tokens
+        if shape
+        else (model.context_max_tokens if model else None),
+        "tools": tools,
+        "thinking": model.thinking if model else None,
+        "vision": model.vision if model else None,
+        "fit": candidate.as_json(),
+        "scores": [score._asdict() for score in model.scores] if model else [],
+        "problems": [row._asdict() for row in model.problems] if model else [],
+        "sources": list(model.sources) if model else [],
+    }
+
+
+def _draw_model(talk: Talk, data: Mapping[str, Any], candidate: Candidate) -> None:
+    fit = candidate.fit
+    talk.answer(f"{data['id']} ({data['architecture'] or 'unknown architecture'})")
+    talk.answer(f"  context     up to {data['context_max_tokens'] or '?'} tokens")
+    talk.answer(f"  tools       {_yes(data['tools'])}")
+    talk.answer(f"  at {fit.context_tokens:,} tokens ({fit.kv_cache_type} cache, {fit.evidence}):")
+    for name, size in (
+        ("weights", fit.weights_bytes),
+        ("cache", fit.kv_bytes + fit.state_bytes),
+        ("compute", fit.compute_bytes),
+        ("overhead", fit.overhead_bytes),
+        ("together", fit.total_bytes),
+        ("budget", fit.budget_bytes),
+    ):
+        talk.answer(f"    {name:9} {format_memory(size):>10}")
+    talk.answer(f"  verdict     {fit.verdict or 'unknown'} ({fit.placement})")
+    if candidate.speed.first_word_s is not None:
+        band = candidate.speed.first_word_s
+        talk.answer(f"  first word  {format_seconds(band.low)} to {format_seconds(band.high)}")
+    for reason in candidate.because:
+        talk.answer(f"  - {reason}")
+    for problem in data["problems"]:
+        talk.answer(f"  ! {problem['text']}")
+
+
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"
+
+
+def pull(talk: Talk, ref: str, *, insecure: bool) -> None:
+    """Download a model into our store, exact size said first; with `--json` one event a line.
+
+    Raises `ModelUnavailable`, `MachineCannot` without disk, `Refused` above the limit of `--yes`.
+    """
+    talk.events = True
+    paths, limit = settings.paths(), settings.load()["max_download"].value
+    name, known = parse_ref(ref), catalog.load()
+    weights = survey.look_at_model(ref, known, paths)
+    if weights.path is None:
+        weights = survey.ask_registry(weights, known, insecure=insecure)
+        up.agree_to_download(talk, weights.size_bytes or 0, int(limit))
+        question = f"Download {ref} ({format_bytes(weights.size_bytes)}) into {paths.models}?"
+        if not talk.ask(question, flag="--yes"):
+            talk.say("nothing was done")
+            return
+        launch.pull_model(ref, talk, paths, insecure=insecure)
+    talk.event("done", ref=str(name), size_bytes=weights.size_bytes)
+    talk.say(f"{name} is here")
+
+
+def machine_json(machine: Machine) -> dict[str, Any]:
+    """CONTRACT 3, machine."""
+    return dataclasses.asdict(machine)

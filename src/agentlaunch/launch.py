@@ -1,0 +1,252 @@
+"""Do a plan: install, pull, serve, read back, write what the agent is pointed at, hand over.
+
+The only room below the commands that talks. After `hand_over` agentlaunch is gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from agentlaunch import files, managed, process, records, survey
+from agentlaunch.agents.base import Handover, Unset
+from agentlaunch.engines import llama_cpp, remote
+from agentlaunch.engines.base import Served, ServeRequest
+from agentlaunch.errors import AgentlaunchError, CheckFailed, EngineFailed, ModelUnavailable
+from agentlaunch.models import registry, store
+from agentlaunch.models.refs import parse_ref
+from agentlaunch.plan import Install, LaunchPlan, Places, Pull, context_for, handover, served_name
+from agentlaunch.settings import Paths
+from agentlaunch.talk import Talk
+from agentlaunch.units import format_bytes, format_seconds
+
+LAUNCHES = "launches"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ready:
+    """A launch that needs nothing more than to become the agent."""
+
+    plan: LaunchPlan
+    served: Served
+    handover: Handover
+
+
+def places(paths: Paths, environ: Mapping[str, str] | None = None) -> Places:
+    """Where this launch's private files and clean homes lie; named after this very process."""
+    me = process.identity()
+    return Places(
+        runtime=paths.runtime / LAUNCHES,
+        homes=paths.data / "homes",
+        run_name=str(me) if me is not None else str(os.getpid()),
+        environ=dict(os.environ if environ is None else environ),
+    )
+
+
+def prepare(plan: LaunchPlan, talk: Talk, paths: Paths, where: Places, *, insecure: bool) -> Ready:
+    """Everything before the hand-over: each step said as it ends, each failure an error."""
+    for step in plan.steps:
+        if isinstance(step, Install):
+            _timed(talk, f"installed {step.package.source}", _install(step, talk, paths))
+        elif isinstance(step, Pull):
+            _timed(talk, f"downloaded {step.ref}", _pull(step, talk, paths, insecure=insecure))
+    agent = survey.ask_version(survey.find_agent(plan.wish.agent, paths))
+    if agent.path is None:
+        raise AgentlaunchError(f"{plan.wish.agent.title} is still missing after its installation")
+    if agent.version is not None and not agent.tested:
+        tested = ", ".join(plan.wish.agent.tested_versions)
+        text = f"{plan.wish.agent.title} {agent.version} was not tested with agentlaunch ({tested})"
+        talk.warn(text, code="untested-version")
+    served = _serve(plan, talk, paths)
+    plan = _with_real_context(plan, served, talk)
+    given = handover(plan.wish, agent, served.endpoint, plan.context, where)
+    return Ready(dataclasses.replace(plan, agent=agent), served, given)
+
+
+def hand_over(ready: Ready, talk: Talk, paths: Paths, status_file: Path | None) -> NoReturn:
+    """Write the launch's private files and the status file, then become the agent."""
+    _sweep(paths.runtime / LAUNCHES)
+    for file in ready.handover.files:
+        files.private_dir(file.path.parent)
+        files.write_atomic(file.path, file.content)
+    for seed in ready.handover.seeds:
+        if not seed.path.exists():
+            files.private_dir(seed.path.parent)
+            files.write_atomic(seed.path, seed.content)
+    agent, model = ready.plan.wish.agent, ready.served.endpoint.model
+    choice = {"agent": agent.name, "model": ready.plan.model.id, "engine": ready.plan.engine}
+    records.Records(paths.state).remember("choices", "last", choice)
+    if status_file is not None:
+        write_status(
+            status_file, "handed-over", None, agent=agent.name, model=model, plan=ready.plan
+        )
+    talk.say(f"handing over to {agent.title}")
+    process.become(ready.handover.argv, child_environment(ready.handover, os.environ))
+
+
+def child_environment(given: Handover, environ: Mapping[str, str]) -> dict[str, str]:
+    """The inherited environment with the hand-over's changes on top."""
+    env = dict(environ)
+    env.pop(remote.KEY_VARIABLE, None)  # the endpoint's token carries it where it is needed
+    for name, value in given.env.items():
+        if isinstance(value, Unset):
+            env.pop(name, None)
+        else:
+            env[name] = value
+    return env
+
+
+def write_status(
+    path: Path,
+    stage: str,
+    exit_code: int | None,
+    *,
+    agent: str | None,
+    model: str | None,
+    plan: LaunchPlan | None,
+) -> None:
+    """How far a launch came (CONTRACT: `--status-file`), for a script that sees only a status."""
+    files.write_json(
+        path,
+        {
+            "schema": "agentlaunch/status/1",
+            "stage": stage,
+            "exit": exit_code,
+            "pid": os.getpid(),
+            "agent": agent,
+            "model": model,
+            "engine": plan.engine if plan is not None else None,
+        },
+        mode=0o644,
+    )
+
+
+def _install(step: Install, talk: Talk, paths: Paths) -> float:
+    begun = time.monotonic()
+    talk.follow(managed.install(step.package, paths, offline=talk.policy.offline))
+    return time.monotonic() - begun
+
+
+def _pull(step: Pull, talk: Talk, paths: Paths, *, insecure: bool) -> float:
+    if talk.policy.offline:
+        raise ModelUnavailable(
+            f"{step.ref} is not here, and nothing is downloaded offline",
+            hint="run the same command once without --offline",
+            code="offline",
+        )
+    begun = time.monotonic()
+    pull_model(step.ref, talk, paths, insecure=insecure)
+    return time.monotonic() - begun
+
+
+def pull_model(ref: str, talk: Talk, paths: Paths, *, insecure: bool) -> store.StoredModel:
+    """Download a model into our store, watched; interrupted, it goes on where it stopped."""
+    target = store.Store(paths.models, ours=True)
+    try:
+        client = registry.Registry(insecure=insecure)
+        return talk.follow(client.pull(parse_ref(ref), target))
+    except KeyboardInterrupt:
+        talk.say(f"stopped; `agentlaunch models pull {ref}` goes on where it stopped")
+        raise
+
+
+def _serve(plan: LaunchPlan, talk: Talk, paths: Paths) -> Served:
+    begun = time.monotonic()
+    if plan.remote is not None:
+        served = talk.follow(
+            remote.Remote(plan.remote).serve(
+                ServeRequest(plan.model.id, None, plan.context.engine_tokens)
+            )
+        )
+        talk.say(f"{plan.remote.url} serves {served.endpoint.model}")
+        return served
+    request = _request(plan, paths)
+    served = talk.follow(llama_cpp.LlamaCpp(paths).serve(request))
+    took = format_seconds(time.monotonic() - begun)
+    if served.reused:
+        others = f", shared with {served.sessions} running" if served.sessions else ""
+        talk.say(f"{served.endpoint.model} is loaded already: reused{others} ({took})")
+    else:
+        talk.say(f"loaded {served.endpoint.model} with {served.context_tokens:,} tokens ({took})")
+    if served.tools is False and not plan.wish.skip_proof:
+        raise CheckFailed(
+            f"the chat template of {served.endpoint.model} ignores tools, so "
+            f"{plan.wish.agent.title} could not read or change a file with it",
+            hint="choose another model (`agentlaunch models`), or add --skip-proof to try anyway",
+            code="template-ignores-tools",
+        )
+    return served
+
+
+def _request(plan: LaunchPlan, paths: Paths) -> ServeRequest:
+    path: Path | None = None
+    projector: Path | None = None
+    if plan.model.weights is not None and plan.model.weights.path is not None:
+        path, projector = plan.model.weights.path, plan.model.weights.projector
+    else:
+        ref = parse_ref(plan.model.id)
+        found = store.find_stored(store.stores(paths, os.environ), ref)
+        if found is None:
+            raise ModelUnavailable(
+                f"{plan.model.id} is not in any store here",
+                hint=f"agentlaunch models pull {plan.model.id}",
+            )
+        path, projector = found.model_path, found.projector_path
+    return ServeRequest(
+        model=served_name(plan.model.id),
+        path=path,
+        context_tokens=plan.context.engine_tokens,
+        kv_cache_type=plan.context.kv_cache_type,
+        projector=projector,
+    )
+
+
+def _with_real_context(plan: LaunchPlan, served: Served, talk: Talk) -> LaunchPlan:
+    """The contract again with what the engine really allocated; less than planned is an end."""
+    real = served.context_tokens
+    if real is None or real >= plan.context.engine_tokens:
+        return plan
+    if plan.wish.context_tokens is not None:
+        raise EngineFailed(
+            f"the engine allocated {real:,} tokens, fewer than the {plan.context.engine_tokens:,} "
+            "that were asked for",
+            hint=f"ask for less with --context {real}",
+            code="less-context",
+        )
+    context = context_for(plan.wish, real, plan.context.kv_cache_type)
+    talk.warn(f"the engine allocated {real:,} tokens, fewer than planned", code="less-context")
+    return dataclasses.replace(plan, context=context)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove private files of launches whose process is gone (their name ends in pid-start)."""
+    if not folder.is_dir():
+        return
+    for file in folder.iterdir():
+        words = file.stem.rsplit("-", 2)
+        try:
+            owner = process.Identity(int(words[-2]), float(words[-1]))
+        except (ValueError, IndexError):
+            continue
+        if not process.is_alive(owner):
+            file.unlink(missing_ok=True)
+
+
+def _timed(talk: Talk, text: str, seconds: float) -> None:
+    talk.say(f"{text} ({format_seconds(seconds)})")
+
+
+def download_text(plan: LaunchPlan) -> list[str]:
+    """What a plan would bring, each with its source and size, for the one question."""
+    rows = []
+    for step in plan.steps:
+        if isinstance(step, Install):
+            size = step.package.download_bytes or step.package.size_bytes
+            rows.append(f"install {step.package.source} ({format_bytes(size)})")
+        elif isinstance(step, Pull):
+            rows.append(f"download {step.ref} ({format_bytes(step.size_bytes)})")
+    return rows
