@@ -1,0 +1,135 @@
+"""Write the reference pages that the program itself knows best; `--check` fails on stale ones.
+
+python scripts/build_docs_tables.py [--check]
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from agentlaunch import errors, settings
+from agentlaunch.agents import AGENTS
+from agentlaunch.arguments import COMMANDS, HIDDEN_NAMES
+
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+MADE = "<!-- made by scripts/build_docs_tables.py; edit the program, not this page -->\n"
+
+
+def exit_codes() -> str:
+    """The table of endings, from the error classes."""
+    rows = ["| status | when | code in JSON |", "| --- | --- | --- |"]
+    rows.append("| 0 | done; check passed; you said no to a question that ends nothing | |")
+    for kind in (errors.AgentlaunchError, *errors.AgentlaunchError.__subclasses__()):
+        if kind.__module__ == "agentlaunch.errors":
+            text = (kind.__doc__ or "").splitlines()[0].rstrip(".")
+            if kind is errors.AgentlaunchError:
+                text = "failed, no status of its own"
+            rows.append(f"| {kind.exit_code} | {text} | `{kind.code}` or a finer word |")
+    rows += [
+        f"| {errors.BUG_EXIT} | a bug in agentlaunch; the report's place is printed | `bug` |",
+        f"| {errors.INTERRUPTED_EXIT} | interrupted (Ctrl-C) | `interrupted` |",
+        f"| {errors.TERMINATED_EXIT} | terminated (SIGTERM) | `terminated` |",
+        f"| {errors.BROKEN_PIPE_EXIT} | the reader of our output left | |",
+        "| N | after the hand-over: exactly the agent's own status | |",
+    ]
+    return "# Exit status\n\n" + "\n".join(rows) + "\n"
+
+
+def settings_page() -> str:
+    """Every setting, from the settings table."""
+    rows = ["| name | default | a project may set it | what it is |", "| --- | --- | --- | --- |"]
+    for row in settings.SETTINGS:
+        default = "auto" if row.default is None else str(row.default)
+        choices = f" ({', '.join(row.choices)})" if row.choices else ""
+        may = "yes" if row.project_may else "no"
+        rows.append(f"| `{row.name}` | {default} | {may} | {row.help}{choices} |")
+    return (
+        "# Settings\n\n"
+        "Order: flag, then `AGENTLAUNCH_<NAME>` in the environment, then `agentlaunch.toml` in\n"
+        "the project, then the user file (`agentlaunch config path`), then the default.\n"
+        "`agentlaunch config --origin` shows each value with the place that decided it.\n\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def agents_page() -> str:
+    """Every agent, from the specs."""
+    rows = [
+        "| agent | also | support | tested versions | speaks | context from | first request |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for agent in AGENTS.values():
+        link = f"[{agent.title}](agents/{agent.name}.md)"
+        also = ", ".join(f"`{alias}`" for alias in agent.aliases)
+        rows.append(
+            f"| {link} (`{agent.name}`) | {also} | {agent.support} | "
+            f"{', '.join(agent.tested_versions)} | {', '.join(agent.wires)} | "
+            f"{agent.min_context_tokens:,} | {agent.first_request_tokens:,} |"
+        )
+    return (
+        "# Agents\n\n"
+        "Tokens are of the served prompt's first request with all tools (interactive), measured;\n"
+        "`context from` is the smallest window in which the agent's smallest prompt can work.\n"
+        "`tested` means: end to end in `./scripts/test`, with the real program.\n\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def cli_page() -> str:
+    """`--help` of every command."""
+    parts = ["# Commands\n"]
+    words: list[tuple[str, ...]] = [()]
+    for name, rows in COMMANDS.items():
+        if name not in HIDDEN_NAMES:
+            words.append((name,))
+            words += [(name, sub) for sub in rows if sub]
+    parts += [
+        f"## `{' '.join(('agentlaunch', *argv))}`\n\n```text\n{_help(argv)}\n```\n"
+        for argv in words
+    ]
+    return "\n".join(parts)
+
+
+def _help(argv: tuple[str, ...]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "agentlaunch", *argv, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "80", "TERM": "dumb"},
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+PAGES = {
+    "exit-codes.md": exit_codes,
+    "settings.md": settings_page,
+    "agents.md": agents_page,
+    "cli.md": cli_page,
+}
+
+
+def main() -> int:
+    """Write or check every page."""
+    stale = []
+    for name, page in PAGES.items():
+        place, text = REFERENCE / name, MADE + "\n" + page()
+        if place.exists() and place.read_text() == text:
+            continue
+        if "--check" in sys.argv:
+            stale.append(str(place.name))
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+    if stale:
+        sys.stderr.write(f"stale: {', '.join(stale)}; run python {Path(__file__).name}\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
