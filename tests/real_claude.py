@@ -13,20 +13,7 @@ import pytest
 
 from agentlaunch import managed, progress
 from agentlaunch.agents.claude_code import AGENT
-from agentlaunch.settings import Paths
-
-CACHE = Path(__file__).resolve().parents[1] / ".cache" / "agents"
-
-
-def cache_paths(root: Path = CACHE) -> Paths:
-    """Our places, all of them below one folder of the checkout."""
-    return Paths(
-        config=root / "config",
-        data=root / "data",
-        state=root / "state",
-        cache=root / "cache",
-        runtime=root / "run",
-    )
+from places import CACHE, paths_below
 
 
 def find_or_install() -> Path:
@@ -38,7 +25,7 @@ def find_or_install() -> Path:
         return path
     package = AGENT.package
     assert package is not None
-    paths = cache_paths()
+    paths = paths_below(CACHE / "agents")
     progress.finish(managed.install(package, paths))
     binary = managed.program(package, AGENT.binary, paths)
     assert binary is not None

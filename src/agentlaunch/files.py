@@ -18,6 +18,7 @@ from typing import Any
 from agentlaunch.errors import Refused
 
 TEMP_PREFIX = ".agentlaunch-"
+TAIL_BYTES = 16_384
 
 
 def private_dir(path: Path) -> Path:
@@ -68,6 +69,17 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def tail(path: Path) -> str:
+    """The last 16 KiB of a log as text; "" when there is none or it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - TAIL_BYTES))
+            return stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

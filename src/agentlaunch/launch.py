@@ -5,6 +5,7 @@ The only room below the commands that talks. After `hand_over` agentlaunch is go
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -16,8 +17,14 @@ from agentlaunch import files, managed, process, records, survey
 from agentlaunch.agents.base import Handover, Unset
 from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import Served, ServeRequest
-from agentlaunch.errors import AgentlaunchError, CheckFailed, EngineFailed, ModelUnavailable
-from agentlaunch.models import registry, store
+from agentlaunch.errors import (
+    AgentlaunchError,
+    CheckFailed,
+    EngineFailed,
+    ModelUnavailable,
+    Refused,
+)
+from agentlaunch.models import store
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.plan import Install, LaunchPlan, Places, Pull, context_for, handover, served_name
 from agentlaunch.settings import Paths
@@ -79,7 +86,8 @@ def hand_over(ready: Ready, talk: Talk, paths: Paths, status_file: Path | None) 
             files.write_atomic(seed.path, seed.content)
     agent, model = ready.plan.wish.agent, ready.served.endpoint.model
     choice = {"agent": agent.name, "model": ready.plan.model.id, "engine": ready.plan.engine}
-    records.Records(paths.state).remember("choices", "last", choice)
+    with contextlib.suppress(Refused, OSError):  # comfort: forgetting it stops no launch
+        records.Records(paths.state).remember("choices", "last", choice)
     if status_file is not None:
         write_status(
             status_file, "handed-over", None, agent=agent.name, model=model, plan=ready.plan
@@ -145,6 +153,8 @@ def _pull(step: Pull, talk: Talk, paths: Paths, *, insecure: bool) -> float:
 
 def pull_model(ref: str, talk: Talk, paths: Paths, *, insecure: bool) -> store.StoredModel:
     """Download a model into our store, watched; interrupted, it goes on where it stopped."""
+    from agentlaunch.models import registry
+
     target = store.Store(paths.models, ours=True)
     try:
         client = registry.Registry(insecure=insecure)
@@ -233,7 +243,8 @@ def _sweep(folder: Path) -> None:
         except (ValueError, IndexError):
             continue
         if not process.is_alive(owner):
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what cannot be removed stops no launch
+                file.unlink(missing_ok=True)
 
 
 def _timed(talk: Talk, text: str, seconds: float) -> None:

@@ -9,11 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from agentlaunch.errors import AgentlaunchError
 
@@ -50,18 +51,14 @@ def run(
 
     Raises `ToolNotFound` and `ToolTimeout` (the whole process group is killed then).
     """
-    try:
-        child = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(env) if env is not None else None,
-            cwd=cwd,
-            start_new_session=os.name == "posix",
-        )
-    except OSError as error:
-        raise ToolNotFound(f"{argv[0]} could not be started: {error.strerror}") from error
+    child = _spawn(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(env) if env is not None else None,
+        cwd=cwd,
+    )
     try:
         out, err = child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
@@ -73,6 +70,28 @@ def run(
     return Completed(
         child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
     )
+
+
+def _spawn(argv: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own; a signal that comes meanwhile waits until it can be
+    killed, since one inside `Popen` would leave it running with nobody who knows of it (seen)."""
+    arrived: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(sign)):
+                before[sign] = signal.signal(sign, lambda number, _frame: arrived.append(number))
+    try:
+        child = subprocess.Popen(list(argv), start_new_session=os.name == "posix", **settings)
+    except OSError as error:
+        raise ToolNotFound(f"{argv[0]} could not be started: {error.strerror}") from error
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+    if arrived:
+        _kill_group(child)
+        before[signal.Signals(arrived[0])](arrived[0], None)
+    return child
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
@@ -100,17 +119,14 @@ class Background:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            self._child = subprocess.Popen(
-                list(argv),
+            self._child = _spawn(
+                argv,
                 stdin=subprocess.PIPE,
                 stdout=handle,
                 stderr=handle,
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
-                start_new_session=os.name == "posix",
             )
-        except OSError as error:
-            raise ToolNotFound(f"{argv[0]} could not be started: {error.strerror}") from error
         finally:
             os.close(handle)
         self.pid = self._child.pid

@@ -22,7 +22,7 @@ from agentlaunch.engines.base import EngineState
 from agentlaunch.errors import ModelUnavailable, Refused
 from agentlaunch.machine import probe
 from agentlaunch.machine.facts import LiveFacts, Machine, Note
-from agentlaunch.models import catalog, gguf, registry, store
+from agentlaunch.models import catalog, gguf, store
 from agentlaunch.models.manifest import MODEL
 from agentlaunch.models.refs import Ref, looks_like_path, parse_ref
 from agentlaunch.settings import Paths
@@ -193,6 +193,8 @@ def ask_registry(weights: Weights, known: catalog.Catalog, *, insecure: bool) ->
 
     Raises `ModelUnavailable` when the registry does not know it or cannot be reached.
     """
+    from agentlaunch.models import registry
+
     if weights.ref is None or weights.path is not None:
         return weights
     client = registry.Registry(insecure=insecure)

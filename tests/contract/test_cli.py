@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
+import launcher
 import schemas
 from agentlaunch.cli import main
 from anthropic_server import AnthropicServer, text
@@ -31,14 +32,10 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def claude(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fake Claude Code on PATH, as npm installs it: its version stands in a package.json."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    program = folder / "claude"
-    program.write_text("#!/bin/sh\nprintf 'fake %s\\n' \"$*\"\nexit 7\n")
-    program.chmod(0o755)
-    (folder / "package.json").write_text('{"version": "2.1.197"}')
+    body = "import sys\nprint('fake', *sys.argv[1:])\nsys.exit(7)\n"
+    folder = launcher.fake_agent(tmp_path / "bin", body)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    return program
+    return folder / "claude"
 
 
 def _json(capsys: pytest.CaptureFixture[str], *argv: str, status: int = 0) -> dict[str, Any]:

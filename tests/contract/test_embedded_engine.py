@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ from agentlaunch.engines.llama_cpp import VERSION, WIRES, LlamaCpp, Timing
 from agentlaunch.errors import AgentlaunchError, EngineFailed, MachineCannot, NotSupported, Refused
 from agentlaunch.progress import finish
 from agentlaunch.settings import Paths
+from places import as_words, paths_below
+from waiting import wait_until
 
 CONTEXT = 2048
 QUICK = Timing(idle_s=600, sleep_s=600, watch_s=0.1, answer_s=2.0)
@@ -50,31 +53,24 @@ def hosts(paths: Paths) -> list[psutil.Process]:
     return found
 
 
-def wait_until(true: Callable[[], bool], *, limit_s: float = 20.0) -> None:
-    limit = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < limit, "it never came true"
-        time.sleep(0.05)
+def places_without_leftovers(folder: Path) -> Iterator[Paths]:
+    """Places of an engine whose processes all end with the test."""
+    places = small_model.engine_paths(folder)
+    yield places
+    engine = LlamaCpp(places)
+    for found in engine.running():
+        engine.stop(found.key, force=True)
+    assert hosts(places) == []
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Iterator[Paths]:
-    places = small_model.engine_paths(tmp_path)
-    yield places
-    engine = LlamaCpp(places)
-    for found in engine.running():
-        engine.stop(found.key, force=True)
-    assert hosts(places) == []
+    yield from places_without_leftovers(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def shared_paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
-    places = small_model.engine_paths(tmp_path_factory.mktemp("engine"))
-    yield places
-    engine = LlamaCpp(places)
-    for found in engine.running():
-        engine.stop(found.key, force=True)
-    assert hosts(places) == []
+    yield from places_without_leftovers(tmp_path_factory.mktemp("engine"))
 
 
 @pytest.fixture(scope="module")
@@ -396,9 +392,8 @@ for report in LlamaCpp(paths).serve(ServeRequest("m", Path(sys.argv[1]), 2048)):
 def test_a_launch_that_ends_while_loading_leaves_no_process(
     paths: Paths, request_: ServeRequest, sign: signal.Signals
 ) -> None:
-    places = [paths.config, paths.data, paths.state, paths.cache, paths.runtime]
     launch = subprocess.Popen(
-        [sys.executable, "-c", LAUNCH, str(request_.path), *map(str, places)],
+        [sys.executable, "-c", LAUNCH, str(request_.path), *as_words(paths)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
@@ -503,7 +498,7 @@ def test_a_quantized_cache_is_another_process_that_answers(
 
 
 def test_a_missing_package_is_said(tmp_path: Path, request_: ServeRequest) -> None:
-    nothing = Paths(*(tmp_path / name for name in ("config", "data", "state", "cache", "run")))
+    nothing = paths_below(tmp_path)
     engine = LlamaCpp(nothing)
     assert [row.state for row in engine.states()] == ["missing"]
     with pytest.raises(EngineFailed, match="not installed"):
@@ -516,6 +511,6 @@ def test_a_damaged_environment_is_said(
     source = next((paths.data / "managed" / "pypi").glob("xllamacpp@*"))
     copy = tmp_path / "data" / "managed" / "pypi" / source.name
     shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns("xllamacpp*"))
-    damaged = Paths(paths.config, tmp_path / "data", paths.state, paths.cache, paths.runtime)
+    damaged = replace(paths, data=tmp_path / "data")
     error = failure(damaged, request_.path)
     assert (error.exit_code, error.code) == (6, "engine-missing")

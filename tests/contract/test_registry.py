@@ -100,6 +100,12 @@ def refusal(work: Work[StoredModel]) -> ModelUnavailable:
     return caught.value
 
 
+def assert_whole(store: Store, name: str) -> None:
+    model = store.find(parse_ref(name))
+    assert model is not None
+    assert model.model_path.read_bytes() == WEIGHTS
+
+
 def pulling(name: str, root: Path, *, largest: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PULL, name, str(root), str(largest)],
@@ -263,9 +269,7 @@ def test_kill_minus_9_in_the_middle_is_resumed_by_the_next_process(
         out, _ = second.communicate(timeout=30)
     assert second.returncode == 0, out
     assert server.ranges(DIGEST) == [None, f"bytes={there}-"]
-    model = store.find(parse_ref(name))
-    assert model is not None
-    assert model.model_path.read_bytes() == WEIGHTS
+    assert_whole(store, name)
 
 
 def test_a_slow_download_arrives_and_reports_on_its_way(
@@ -796,9 +800,7 @@ def test_two_processes_that_pull_at_once_download_once(
     assert (one.returncode, two.returncode) == (0, 0), outs
     assert server.ranges(DIGEST) == [None]
     assert any("waiting for that" in out for out in outs)
-    model = store.find(parse_ref(name))
-    assert model is not None
-    assert model.model_path.read_bytes() == WEIGHTS
+    assert_whole(store, name)
 
 
 def test_a_blob_that_another_removes_meanwhile_is_fetched_again(

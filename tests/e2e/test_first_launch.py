@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import launcher
 import schemas
 from launcher import Launcher
 from small_model import small_model
+from waiting import wait_until
 
 pytestmark = pytest.mark.needs_network
 
@@ -134,7 +134,7 @@ def test_a_second_launch_shares_the_loaded_model(
     quick = launcher.fake_agent(tmp_path / "quick", "import sys\nsys.exit(0)\n")
     first_session = _with_agent(world, waits).start(*_up())
     try:
-        _until(lambda: _sessions(world) == 1)
+        wait_until(lambda: _sessions(world) == 1, limit_s=60)
         second = _with_agent(world, quick).run(*_up())
         stop = world.run("engines", "stop")
     finally:
@@ -219,10 +219,3 @@ def _with_agent(world: Launcher, folder: Path) -> Launcher:
 def _sessions(world: Launcher) -> int:
     found = json.loads(world.run("engines", "--json").stdout)["data"]["engines"]
     return int(found[0]["sessions"])
-
-
-def _until(condition: Any, timeout_s: float = 60) -> None:
-    limit = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < limit, "it did not happen in time"
-        time.sleep(0.1)

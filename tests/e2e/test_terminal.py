@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -11,12 +12,14 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import launcher
 from anthropic_server import AnthropicServer, text
+from launcher import Launcher
 
 AGENT = """
 import os, signal, sys, time
@@ -84,54 +87,57 @@ def folder(tmp_path: Path) -> Path:
     return launcher.fake_agent(tmp_path / "bin", AGENT)
 
 
-def test_the_terminal_belongs_to_the_agent(tmp_path: Path, folder: Path) -> None:
-    world = launcher.make_launcher(tmp_path / "world", PATH=f"{folder}:{os.environ['PATH']}")
-    with AnthropicServer([text("hi")]) as engine:
-        argv = [str(launcher.PROGRAM), "up", "claude-code", "--engine", engine.url]
-        terminal = _Terminal(argv, {**world.env, "TERM": "xterm"}, world.project)
-        try:
-            terminal.wait_for("pid ")
-            assert "size 100x30" in terminal.seen
-            assert (
-                f"pid {terminal.child.pid} {os.getpid()}" in terminal.seen
-            )  # no parent in between
-            terminal.resize(60, 20)
-            terminal.wait_for("size 60x20")
-            terminal.type("\x03")
-            terminal.wait_for("the agent caught Ctrl-C")
-            assert terminal.child.poll() is None  # it decided to go on
-            terminal.type("end\n")
-            assert terminal.child.wait(timeout=30) == 42
-        finally:
-            terminal.close()
+@pytest.fixture
+def world(tmp_path: Path, folder: Path) -> Launcher:
+    return launcher.make_launcher(tmp_path / "world", PATH=f"{folder}:{os.environ['PATH']}")
 
 
-def test_a_termination_reaches_the_agent(tmp_path: Path, folder: Path) -> None:
-    world = launcher.make_launcher(tmp_path / "world", PATH=f"{folder}:{os.environ['PATH']}")
-    with AnthropicServer([text("hi")]) as engine:
-        argv = [str(launcher.PROGRAM), "up", "claude-code", "--engine", engine.url]
-        terminal = _Terminal(argv, {**world.env, "TERM": "xterm"}, world.project)
-        try:
-            terminal.wait_for("pid ")
-            terminal.child.send_signal(signal.SIGTERM)
-            assert terminal.child.wait(timeout=30) == -signal.SIGTERM
-        finally:
-            terminal.close()
+@contextlib.contextmanager
+def up_on_a_terminal(world: Launcher, *more: str) -> Iterator[_Terminal]:
+    """`agentlaunch up claude-code` as a person types it."""
+    argv = [str(launcher.PROGRAM), "up", "claude-code", *more]
+    terminal = _Terminal(argv, {**world.env, "TERM": "xterm"}, world.project)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
 
 
-def test_a_person_who_says_no_has_lost_nothing(tmp_path: Path, folder: Path) -> None:
+def test_the_terminal_belongs_to_the_agent(world: Launcher) -> None:
+    with (
+        AnthropicServer([text("hi")]) as engine,
+        up_on_a_terminal(world, "--engine", engine.url) as terminal,
+    ):
+        terminal.wait_for("pid ")
+        assert "size 100x30" in terminal.seen
+        assert f"pid {terminal.child.pid} {os.getpid()}" in terminal.seen  # no parent in between
+        terminal.resize(60, 20)
+        terminal.wait_for("size 60x20")
+        terminal.type("\x03")
+        terminal.wait_for("the agent caught Ctrl-C")
+        assert terminal.child.poll() is None  # it decided to go on
+        terminal.type("end\n")
+        assert terminal.child.wait(timeout=30) == 42
+
+
+def test_a_termination_reaches_the_agent(world: Launcher) -> None:
+    with (
+        AnthropicServer([text("hi")]) as engine,
+        up_on_a_terminal(world, "--engine", engine.url) as terminal,
+    ):
+        terminal.wait_for("pid ")
+        terminal.child.send_signal(signal.SIGTERM)
+        assert terminal.child.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_a_person_who_says_no_has_lost_nothing(tmp_path: Path, world: Launcher) -> None:
     from gguf_writer import small_llama, write_gguf
 
     model = write_gguf(tmp_path / "tiny.gguf", *small_llama(template="{{ tools }}"))
-    world = launcher.make_launcher(tmp_path / "world", PATH=f"{folder}:{os.environ['PATH']}")
-    argv = [str(launcher.PROGRAM), "up", "claude-code", "--model", str(model)]
-    terminal = _Terminal(argv, {**world.env, "TERM": "xterm"}, world.project)
-    try:
+    with up_on_a_terminal(world, "--model", str(model)) as terminal:
         terminal.wait_for("[Y/n]")
         assert "xllamacpp" in terminal.seen  # name, source and size stand before the question
         terminal.type("n\n")
         terminal.wait_for("nothing was done")
         assert terminal.child.wait(timeout=30) == 0
-    finally:
-        terminal.close()
     assert launcher.snapshot(world.home) == {}

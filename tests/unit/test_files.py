@@ -74,3 +74,12 @@ def test_free_space_is_told_for_a_folder_that_is_not_there_yet(tmp_path: Path) -
     free = files.disk_free_bytes(tmp_path / "not" / "yet")
     assert free is not None
     assert free > 0
+
+
+def test_the_tail_of_a_log_is_its_end_as_text(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    assert files.tail(log) == ""
+    log.write_bytes(b"short \xff\n")
+    assert files.tail(log) == "short \ufffd\n"
+    log.write_bytes(b"a" * files.TAIL_BYTES + b"the end")
+    assert files.tail(log) == "a" * (files.TAIL_BYTES - 7) + "the end"

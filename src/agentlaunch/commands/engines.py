@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agentlaunch import settings
+from agentlaunch import files, settings
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp
 from agentlaunch.engines.base import EngineState
@@ -16,7 +16,6 @@ from agentlaunch.talk import Talk
 from agentlaunch.units import format_memory
 
 WATCH_S = 2.0
-TAIL_BYTES = 16_384
 
 
 def list_engines(talk: Talk, *, watch: bool) -> Result:
@@ -65,11 +64,11 @@ def logs(talk: Talk, model: str | None, *, watch: bool) -> Result | None:
     """The end of an engine's log, of the newest when several run."""
     log = _log(model)
     if talk.policy.json:
-        text = _tail(log)
+        text = files.tail(log)
         data = {"path": str(log), "text": text}
         return Result("agentlaunch/engines-logs/1", data, lambda t: t.answer(text))
     talk.say(str(log))
-    talk.answer(_tail(log).rstrip("\n"))
+    talk.answer(files.tail(log).rstrip("\n"))
     at = log.stat().st_size
     while watch:
         time.sleep(WATCH_S / 4)
@@ -94,15 +93,6 @@ def _log(model: str | None) -> Path:
     if not old:
         raise EngineFailed("no engine of ours has run yet", hint="agentlaunch up claude-code")
     return old[-1]
-
-
-def _tail(log: Path) -> str:
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            return stream.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
 
 
 def as_json(state: EngineState) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -79,10 +80,19 @@ def launch_env(given: Handover) -> dict[str, str]:
     return {k: v for k, v in given.env.items() if not isinstance(v, Unset)}
 
 
+def _unsets(given: Handover) -> list[str]:
+    """Variables to remove, as far as a shell can hold them: some are names of the inherited
+    environment, and one like `OTEL_$(…)` would be run by the shell that reads our lines."""
+    names = sorted(name for name, value in given.env.items() if isinstance(value, Unset))
+    return [name for name in names if name.isascii() and name.isidentifier()]
+
+
 def _posix(given: Handover, program: str) -> str:
     rows = [f"export {k}={shlex.quote(v)}" for k, v in sorted(launch_env(given).items())]
-    rows += [f"unset {k}" for k, v in sorted(given.env.items()) if isinstance(v, Unset)]
-    return "\n".join([*rows, f'{program}() {{ {shlex.join(given.argv)} "$@"; }}'])
+    rows += [f"unset {name}" for name in _unsets(given)]
+    # An alias of that name would be put in place of the function's own name, and come first.
+    rows.append(f"unalias {program} 2>/dev/null || true")
+    return "\n".join([*rows, f'function {program} {{ {shlex.join(given.argv)} "$@"; }}'])
 
 
 def _fish(given: Handover, program: str) -> str:
@@ -90,21 +100,18 @@ def _fish(given: Handover, program: str) -> str:
         return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
     rows = [f"set -gx {k} {quoted(v)}" for k, v in sorted(launch_env(given).items())]
-    rows += [f"set -e {k}" for k, v in sorted(given.env.items()) if isinstance(v, Unset)]
+    rows += [f"set -e {name}" for name in _unsets(given)]
     call = " ".join(quoted(word) for word in given.argv)
     return "\n".join([*rows, f"function {program}; {call} $argv; end"])
 
 
 def _powershell(given: Handover, program: str) -> str:
     def quoted(text: str) -> str:
-        return "'" + text.replace("'", "''") + "'"
+        # It takes typographic quotes for quotes as well.
+        return "'" + re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", text) + "'"
 
     rows = [f"$env:{k} = {quoted(v)}" for k, v in sorted(launch_env(given).items())]
-    rows += [
-        f"Remove-Item Env:{k} -ErrorAction SilentlyContinue"
-        for k, v in sorted(given.env.items())
-        if isinstance(v, Unset)
-    ]
+    rows += [f"Remove-Item Env:{name} -ErrorAction SilentlyContinue" for name in _unsets(given)]
     call = " ".join(quoted(word) for word in given.argv)
     return "\n".join([*rows, f"function {program} {{ & {call} @args }}"])
 

@@ -5,9 +5,9 @@ The texts were seen in xllamacpp 2026.10.11549.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from agentlaunch import files
 from agentlaunch.engines.base import ServeRequest
 from agentlaunch.engines.llama_cpp_host import ENGINE_MISSING
 from agentlaunch.errors import AgentlaunchError, EngineFailed, MachineCannot
@@ -28,7 +28,7 @@ _MEMORY = (
 
 def load_error(code: int, request: ServeRequest, log: Path) -> AgentlaunchError:
     """One line from what llama.cpp wrote before it gave up."""
-    text = _tail(log)
+    text = files.tail(log)
     see = f"see {log}"
     if "unknown model architecture" in text:
         word = text.rpartition("unknown model architecture:")[2].split("\n")[0].strip()
@@ -77,17 +77,7 @@ def less_context(request: ServeRequest, got: int | None, log: Path) -> EngineFai
     )
 
 
-def _tail(log: Path) -> str:
-    try:
-        with log.open("rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, stream.tell() - 16_384))
-            return stream.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
 def last_line(log: Path) -> str | None:
     """What was written last, None while nothing is."""
-    lines = _tail(log).splitlines()
+    lines = files.tail(log).splitlines()
     return lines[-1].strip() or None if lines else None

@@ -92,13 +92,25 @@ def normalized_url(text: str) -> str:
             "--engine: a key in the address would be visible to other programs",
             hint=f"export {KEY_VARIABLE}=… instead",
         )
-    try:
-        if ipaddress.ip_address(host).is_link_local:
-            raise Refused(f"{host} is a link-local address, no model server", code="unsafe-address")
-    except ValueError:
-        pass  # a name, not a number
+    if _is_link_local(host):
+        raise Refused(f"{host} is a link-local address, no model server", code="unsafe-address")
     path = parts.path.rstrip("/").removesuffix("/v1")
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _is_link_local(host: str) -> bool:
+    """Also in the older spellings that the resolver takes (`2852039166`, `0xa9.254.…`)."""
+    import socket
+
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(host.rstrip(".")))
+        except (OSError, UnicodeError, ValueError):
+            return False  # a name, not a number
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_link_local
 
 
 def probe(url: str, *, key: str = "", wires: Sequence[Wire] = ALL_WIRES) -> RemoteFacts:
@@ -106,8 +118,14 @@ def probe(url: str, *, key: str = "", wires: Sequence[Wire] = ALL_WIRES) -> Remo
 
     Raises `EngineFailed` (nothing there, not a model server) and `AuthNeeded`.
     """
+    if key and not (key.isascii() and key.isprintable()):
+        # The HTTP library would quote the header, and the key with it, in its error.
+        raise AuthNeeded(
+            "the key holds a character that no header can carry, perhaps a line break",
+            hint=f"export {KEY_VARIABLE}=… again, without it",
+        )
     data = _get_models(url, key)
-    rows = [row for row in data if isinstance(row.get("id"), str)]
+    rows = [row for row in data if isinstance(row.get("id"), str) and row["id"]]
     kind = _kind(rows)
     models = tuple(RemoteModel(row["id"], _context(row)) for row in rows)
     known: tuple[Wire, ...]
@@ -146,7 +164,7 @@ def _get_models(url: str, key: str) -> list[dict[str, Any]]:
 
 
 def _kind(rows: Sequence[dict[str, Any]]) -> Kind:
-    owners = {row.get("owned_by") for row in rows}
+    owners = [row.get("owned_by") for row in rows]  # whatever type a server puts there
     if "llamacpp" in owners:
         return "llama.cpp"
     if "vllm" in owners:

@@ -21,7 +21,7 @@ from agentlaunch.models.store import (
     find_stored,
     stores,
 )
-from agentlaunch.settings import Paths
+from places import paths_below
 from registry_server import digest_of, layer_row
 
 
@@ -269,7 +269,7 @@ def test_a_full_disk_is_the_machines_limit_and_other_faults_are_not() -> None:
 
 
 def test_our_store_is_looked_at_first_then_each_readable_store_of_ollama(tmp_path: Path) -> None:
-    paths = Paths(*(tmp_path / name for name in ("config", "data", "state", "cache", "run")))
+    paths = paths_below(tmp_path)
     own = tmp_path / "home" / ".ollama" / "models"
     asked = tmp_path / "big disk"
     environ = {"HOME": str(tmp_path / "home"), "OLLAMA_MODELS": f' "{asked}" '}
@@ -291,7 +291,7 @@ def test_our_store_is_looked_at_first_then_each_readable_store_of_ollama(tmp_pat
 
 
 def test_our_own_store_is_never_taken_for_ollamas(tmp_path: Path) -> None:
-    paths = Paths(*(tmp_path / name for name in ("config", "data", "state", "cache", "run")))
+    paths = paths_below(tmp_path)
     put(Store(paths.models, ours=True), "m", {"model": b"w"})
     link = tmp_path / "link"
     link.symlink_to(paths.models)
@@ -302,7 +302,7 @@ def test_our_own_store_is_never_taken_for_ollamas(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_store_that_may_not_be_read_is_left_out(tmp_path: Path) -> None:
-    paths = Paths(*(tmp_path / name for name in ("config", "data", "state", "cache", "run")))
+    paths = paths_below(tmp_path)
     own = Store(tmp_path / ".ollama" / "models", ours=False)
     put(own, "m", {"model": b"w"})
     (own.root / "blobs").chmod(0)
