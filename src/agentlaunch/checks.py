@@ -96,7 +96,8 @@ def _agents(survey: Survey, asked: str | None) -> list[Finding]:
             text = f"{title} {state.version} was not tested with agentlaunch ({tested})"
             rows.append(Finding(name, "warning", text, f"agentlaunch agents install {name}"))
         else:
-            rows.append(Finding(name, "ok", f"{title} {state.version or ''} at {state.path}"))
+            words = f"{title} {state.version}" if state.version else title
+            rows.append(Finding(name, "ok", f"{words} at {state.path}"))
     return rows
 
 

@@ -31,9 +31,13 @@ class Tier:
 
     @property
     def min_context_tokens(self) -> int:
-        """The smallest window with this tier: first request + work + what compaction reserves."""
-        need = self.interactive_tokens + WORK_TOKENS + COMPACTION_RESERVE_TOKENS
-        return -(-(need + output_cap(need)) // 1024) * 1024
+        """The smallest window, in steps of 1,024, whose compaction point leaves room for the
+        first request and some work."""
+        need = self.interactive_tokens + WORK_TOKENS
+        window = -(-need // 1024) * 1024
+        while compaction_point(window, output_cap(window)) < need:
+            window += 1024
+        return window
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def make_context(
     `output_limit_tokens` is the user's own cap on one reply, when it is lower than ours.
     """
     window = engine_tokens
-    output = min(output_cap(window), output_limit_tokens or window)
+    output = min(output_cap(window), output_limit_tokens or window, window)
     compact_at = compaction_point(window, output)
     allowed = [t for t in tiers if compact_at >= t.interactive_tokens + WORK_TOKENS]
     warning: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +10,16 @@ from typing import Any, Literal
 from agentlaunch.agents.base import Agent, Handover, Home, Target
 from agentlaunch.context import ContextPlan, make_context, padded
 from agentlaunch.endpoint import HIDDEN, Endpoint
+from agentlaunch.engines.base import StateName
 from agentlaunch.engines.llama_cpp import PACKAGE, WIRES
 from agentlaunch.engines.remote import RemoteFacts
 from agentlaunch.errors import MachineCannot, ModelUnavailable, NotSupported, UsageError
 from agentlaunch.managed import Package
 from agentlaunch.models import choose
+from agentlaunch.models.catalog import Model
 from agentlaunch.models.fit import Fit
+from agentlaunch.models.memory import impossible_cache
+from agentlaunch.models.shape import ModelShape
 from agentlaunch.survey import AgentState, Survey, Weights
 
 CONTEXT_STEPS = (262_144, 131_072, 98_304, 65_536, 49_152, 40_960, 32_768, 24_576, 16_384, 8_192)
@@ -218,9 +222,13 @@ def _embedded_plan(
         chosen = Chosen(candidate.id, None, candidate)
         because = list(candidate.because)
     context = context_for(wish, candidate.fit.context_tokens, candidate.fit.kv_cache_type)
-    because += [*candidate.fit.because, *_engine_because(survey)]
     agent = survey.agents[wish.agent.name]
     name = served_name(chosen.id)
+    reuse = _serving(survey, name, context.engine_tokens)
+    if reuse == "running":
+        chosen = _holding_its_memory(survey, wish, chosen, candidate)
+        candidate = chosen.candidate or candidate
+    because += [*candidate.fit.because, *_engine_because(survey)]
     endpoint = Endpoint("http://127.0.0.1:0", WIRES, name, HIDDEN)
     steps: list[Step] = []
     if not survey.engine_installed:
@@ -230,14 +238,8 @@ def _embedded_plan(
     if not present:
         size = weights.size_bytes if weights is not None else candidate.size_bytes
         steps.append(Pull(chosen.id, size))
-    running = [row for row in survey.engines if row.state in {"running", "asleep"}]
-    reuse = any(
-        loaded.model == name and loaded.context_tokens == context.engine_tokens
-        for row in running
-        for loaded in row.loaded
-    )
     steps += [
-        StartEngine("embedded", reuse),
+        StartEngine("embedded", reuse is not None),
         Load(name, context.engine_tokens),
         HandOver(wish.agent.name),
     ]
@@ -252,9 +254,45 @@ def _embedded_plan(
         steps=tuple(steps),
         handover=handover(wish, agent, endpoint, context, places),
         because=tuple(because),
-        warnings=(*_model_warnings(chosen, weights), *_context_warning(context)),
+        warnings=(
+            *_model_warnings(chosen, weights),
+            *_trained_warning(wish, chosen, context),
+            *_context_warning(context),
+        ),
         choice=choice,
     )
+
+
+def _serving(survey: Survey, name: str, context_tokens: int) -> StateName | None:
+    """Whether a process of ours serves this model already: `running` (it holds its memory),
+    `asleep` (it will take it again) or None."""
+    states = {
+        row.state
+        for row in survey.engines
+        for loaded in row.loaded
+        if (loaded.model, loaded.context_tokens) == (name, context_tokens)
+    }
+    serving: tuple[StateName, ...] = ("running", "asleep")
+    return next((state for state in serving if state in states), None)
+
+
+def _holding_its_memory(
+    survey: Survey, wish: Wish, chosen: Chosen, candidate: choose.Candidate
+) -> Chosen:
+    """The same choice, sized where its engine has the memory already: nothing is short for it."""
+    weights = chosen.weights
+    if weights is None:
+        entry = survey.catalog.get(chosen.id)
+        weights = Weights(chosen.id, None, None, None, None, None, entry, "catalog")
+    held = candidate_of(
+        survey,
+        wish,
+        weights,
+        candidate.fit.context_tokens,
+        candidate.fit.kv_cache_type,
+        reusable_bytes=candidate.fit.total_bytes or 0,
+    )
+    return replace(chosen, candidate=replace(candidate, fit=held.fit))
 
 
 def context_for(wish: Wish, engine_tokens: int, kv_cache_type: str = "f16") -> ContextPlan:
@@ -303,22 +341,31 @@ def served_name(model_id: str) -> str:
 def choose_model(survey: Survey, wish: Wish) -> choose.Choice:
     """Rank the catalog for this agent on this machine, at the largest context that fits each."""
     best: dict[str, choose.Candidate] = {}
-    wanted = wish.context_tokens or wish.agent.wanted_context_tokens
-    smallest = wish.context_tokens or wish.agent.min_context_tokens
-    for tokens in _steps_down(wanted, smallest):
-        for candidate in choose.consider_all(
-            survey.machine,
-            survey.catalog.models,
-            context_tokens=tokens,
-            prompt_tokens=_prompt_tokens(wish, tokens),
-            min_context_tokens=smallest,
-            kv_cache_type=_kv(wish),
-            installed=survey.installed_tags,
-            gpu_usable=gpu_usable(survey),
-        ):
-            known = best.get(candidate.id)
-            if known is None or known.fit.verdict in {"no", None}:
-                best[candidate.id] = candidate
+    asked = wish.context_tokens
+    wanted = padded(asked or wish.agent.wanted_context_tokens)
+    floor = asked or wish.agent.min_context_tokens
+    pending: Sequence[Model] = survey.catalog.models
+    for tokens in _steps_down(wanted, wanted if asked else floor):
+        prompt_tokens = _prompt_tokens(wish, tokens)
+        unfit: list[Model] = []
+        for model in pending:
+            rows = choose.consider_all(
+                survey.machine,
+                (model,),
+                context_tokens=tokens,
+                prompt_tokens=prompt_tokens,
+                min_context_tokens=floor,
+                kv_cache_type=_kv(wish),
+                installed=survey.installed_tags,
+                gpu_usable=gpu_usable(survey),
+            )
+            for row in rows:
+                known = best.get(row.id)
+                if known is None or not known.fit.fits:
+                    best[row.id] = row
+            if not all(best[row.id].fit.fits for row in rows):
+                unfit.append(model)
+        pending = unfit
     return choose.rank(best.values(), first_word_limit_s=FIRST_WORD_LIMIT_S)
 
 
@@ -347,18 +394,25 @@ def _fit_asked(survey: Survey, wish: Wish, weights: Weights) -> choose.Candidate
     top = default_context(wish, weights)
     steps = (top,) if wish.context_tokens else _steps_down(top, min(SMALLEST_CONTEXT, top))
     kinds = ("f16", "q8_0") if wish.kv_cache == "auto" else (wish.kv_cache,)
-    nearest: choose.Candidate | None = None
     floor = wish.agent.min_context_tokens
-    # A smaller cache type is tried before a window that the agent cannot work in.
+    # A smaller cache type is tried before a window that the agent cannot work in; among those
+    # the larger window counts more than the cache type.
     ordered = [(s, k) for k in kinds for s in steps if s >= floor]
-    ordered += [(s, k) for k in kinds for s in steps if s < floor]
-    for tokens, kind in ordered or [(top, kinds[0])]:
-        nearest = candidate_of(survey, wish, weights, tokens, kind)
-        if nearest.fit.verdict not in {"no"}:
-            return nearest
-    if nearest is None or nearest.fit.total_bytes is None:
-        raise MachineCannot(f"{weights.id} cannot be sized for this machine")
-    raise _too_large(weights.id, nearest.fit)
+    ordered += [(s, k) for s in steps if s < floor for k in kinds]
+    misses: list[Fit] = []
+    impossible: str | None = None
+    for tokens, kind in ordered:
+        candidate = candidate_of(survey, wish, weights, tokens, kind)
+        if candidate.fit.verdict != "no":
+            return candidate
+        reason = impossible_cache(_shape(weights), kind)
+        if reason is None:
+            misses.append(candidate.fit)
+        else:
+            impossible = reason
+    if not misses:
+        raise NotSupported(f"{weights.id}: {impossible}", hint="leave --kv-cache away")
+    raise _too_large(weights.id, min(misses, key=lambda row: row.total_bytes or 0))
 
 
 def default_context(wish: Wish, weights: Weights) -> int:
@@ -369,7 +423,13 @@ def default_context(wish: Wish, weights: Weights) -> int:
 
 
 def candidate_of(
-    survey: Survey, wish: Wish, weights: Weights, context_tokens: int, kv_cache_type: str
+    survey: Survey,
+    wish: Wish,
+    weights: Weights,
+    context_tokens: int,
+    kv_cache_type: str,
+    *,
+    reusable_bytes: int = 0,
 ) -> choose.Candidate:
     """One model at one context as a candidate; `ModelUnavailable` when nothing tells its size."""
     common: dict[str, Any] = {
@@ -377,6 +437,7 @@ def candidate_of(
         "prompt_tokens": _prompt_tokens(wish, context_tokens),
         "min_context_tokens": wish.agent.min_context_tokens,
         "kv_cache_type": kv_cache_type,
+        "reusable_bytes": reusable_bytes,
         "gpu_usable": gpu_usable(survey),
         "installed": weights.path is not None,
     }
@@ -396,8 +457,16 @@ def candidate_of(
 
 def _trained_context(weights: Weights) -> int | None:
     if weights.file is not None:
-        return weights.file.shape.context_max_tokens
+        return weights.file.shape.context_max_tokens or None  # a header may say 0
     return weights.entry.model.context_max_tokens if weights.entry is not None else None
+
+
+def _shape(weights: Weights) -> ModelShape:
+    """The exact shape, else the catalog's; there is one for whatever `candidate_of` could size."""
+    if weights.file is not None:
+        return weights.file.shape
+    assert weights.entry is not None
+    return weights.entry.model.shape
 
 
 def _agent_install(agent: AgentState) -> list[Step]:
@@ -425,17 +494,23 @@ def _engine_because(survey: Survey) -> list[str]:
 def _model_warnings(chosen: Chosen, weights: Weights | None) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     file = weights.file if weights is not None else None
-    if file is not None and file.takes_tools is False:
+    candidate = chosen.candidate
+    takes_tools = candidate.tools if candidate is not None else None
+    if file is not None:  # its own header knows better than the catalog
+        takes_tools = file.takes_tools
+    if takes_tools is False:
         text = (
             f"the chat template of {chosen.id} ignores tools: the agent can talk with it, "
             "but it cannot read or change a file"
         )
         rows.append(("template-ignores-tools", text))
-    candidate = chosen.candidate
     if candidate is not None:
         if candidate.fit.shortage_bytes:
             mib = candidate.fit.shortage_bytes // 2**20
             rows.append(("memory-short-now", f"close programs: {mib:,} MiB more are needed free"))
+        if candidate.leaks:
+            text = f"{chosen.id} is known to print its tool calls as text: then nothing is done"
+            rows.append(("tool-calls-as-text", text))
         if candidate.status in {"weak", "unsuitable"}:
             rows.append(
                 ("weak-model", f"{chosen.id} is known to be {candidate.status} as an agent")
@@ -448,6 +523,13 @@ def _model_warnings(chosen: Chosen, weights: Weights | None) -> list[tuple[str, 
             )
             rows.append(("slow-first-word", text))
     return rows
+
+
+def _trained_warning(wish: Wish, chosen: Chosen, context: ContextPlan) -> list[tuple[str, str]]:
+    if (wish.context_tokens or 0) <= context.engine_tokens:
+        return []
+    text = f"{chosen.id} was trained for {context.engine_tokens:,} tokens, fewer than asked"
+    return [("context-smaller", text)]
 
 
 def _context_warning(context: ContextPlan) -> list[tuple[str, str]]:
@@ -465,15 +547,19 @@ def _too_large(model_id: str, fit: Fit) -> MachineCannot:
 
 
 def _nothing_fits(choice: choose.Choice, wish: Wish) -> MachineCannot:
+    tokens = wish.context_tokens or wish.agent.min_context_tokens
     miss = choice.nearest_miss
-    text = "no model of the catalog fits this machine"
+    hint = "use an engine elsewhere (--engine URL), or name a smaller model with --model"
     if miss is not None:
-        text += (
-            f"; the nearest is {miss.id}: it needs {miss.needed_bytes / 2**30:.1f} GiB, "
+        text = (
+            f"no model of the catalog fits this machine at {tokens:,} tokens; "
+            f"the nearest is {miss.id}: it needs {miss.needed_bytes / 2**30:.1f} GiB, "
             f"{miss.available_bytes / 2**30:.1f} GiB are there"
         )
-    return MachineCannot(
-        text,
-        hint="use an engine elsewhere (--engine URL), or name a smaller model with --model",
-        code="nothing-fits",
-    )
+    elif not any(row.enough_context for row in choice.candidates):
+        text = f"no model of the catalog was trained for {tokens:,} tokens"
+        hint = "ask for less with --context"
+    else:
+        text = "how much memory this machine has is not known, so no model can be chosen"
+        hint = "name a model with --model"
+    return MachineCannot(text, hint=hint, code="nothing-fits")
