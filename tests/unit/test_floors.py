@@ -41,7 +41,7 @@ DOORS = {
 }
 
 STANDS_ALONE = "engines/llama_cpp_host.py"
-PURE = ("plan.py", "context.py", "units.py", "models/fit.py", "models/speed.py", "models/choose.py")
+PURE = ("plan/", "context.py", "units.py", "models/fit.py", "models/speed.py", "models/choose.py")
 IMPURE_MODULES = {"os", "time", "socket", "subprocess", "shutil", "random", "datetime", "tempfile"}
 
 
@@ -128,6 +128,6 @@ def test_the_host_process_stands_alone() -> None:
 
 def test_pure_rooms_cannot_touch_the_world() -> None:
     for place, tree in _files():
-        if place in PURE:
+        if place.startswith(PURE):
             roots = {name.split(".")[0] for name in _imports(tree)}
             assert roots.isdisjoint(IMPURE_MODULES), place

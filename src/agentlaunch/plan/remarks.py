@@ -1,0 +1,64 @@
+"""What a person should know about a plan: warnings with their codes, and reasons. Pure."""
+
+from __future__ import annotations
+
+from agentlaunch.context import ContextPlan
+from agentlaunch.plan.sizing import FIRST_WORD_LIMIT_S, Chosen, gpu_usable
+from agentlaunch.plan.wish import Wish
+from agentlaunch.survey import Survey, Weights
+
+
+def engine_reasons(survey: Survey) -> list[str]:
+    lines = []
+    cards = [gpu for gpu in survey.machine.gpus if gpu.vendor in {"nvidia", "amd"}]
+    if cards and not gpu_usable(survey):
+        lines.append(
+            f"the embedded engine computes on the CPU and leaves the {cards[0].name} idle: "
+            "Ollama or a llama.cpp server with GPU support will be faster (--engine URL)"
+        )
+    return lines
+
+
+def model_warnings(chosen: Chosen, weights: Weights | None) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    file = weights.file if weights is not None else None
+    candidate = chosen.candidate
+    takes_tools = candidate.tools if candidate is not None else None
+    if file is not None:  # its own header knows better than the catalog
+        takes_tools = file.takes_tools
+    if takes_tools is False:
+        text = (
+            f"the chat template of {chosen.id} ignores tools: the agent can talk with it, "
+            "but it cannot read or change a file"
+        )
+        rows.append(("template-ignores-tools", text))
+    if candidate is not None:
+        if candidate.fit.shortage_bytes:
+            mib = candidate.fit.shortage_bytes // 2**20
+            rows.append(("memory-short-now", f"close programs: {mib:,} MiB more are needed free"))
+        if candidate.leaks:
+            text = f"{chosen.id} is known to print its tool calls as text: then nothing is done"
+            rows.append(("tool-calls-as-text", text))
+        if candidate.status in {"weak", "unsuitable"}:
+            rows.append(
+                ("weak-model", f"{chosen.id} is known to be {candidate.status} as an agent")
+            )
+        first = candidate.speed.first_word_s
+        if first is not None and first.middle > FIRST_WORD_LIMIT_S:
+            text = (
+                f"the first word may take {first.low / 60:.0f} to {first.high / 60:.0f} minutes "
+                "on this machine; `--slim on` sends a smaller prompt, a smaller model is quicker"
+            )
+            rows.append(("slow-first-word", text))
+    return rows
+
+
+def trained_warning(wish: Wish, chosen: Chosen, context: ContextPlan) -> list[tuple[str, str]]:
+    if (wish.context_tokens or 0) <= context.engine_tokens:
+        return []
+    text = f"{chosen.id} was trained for {context.engine_tokens:,} tokens, fewer than asked"
+    return [("context-smaller", text)]
+
+
+def context_warning(context: ContextPlan) -> list[tuple[str, str]]:
+    return [("small-context", context.warning)] if context.warning else []

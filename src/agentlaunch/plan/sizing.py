@@ -1,0 +1,190 @@
+"""Which model at which context: the ranked choice, or what was asked for, sized. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentlaunch.context import padded
+from agentlaunch.errors import MachineCannot, ModelUnavailable, NotSupported
+from agentlaunch.models import choose
+from agentlaunch.models.catalog import Model
+from agentlaunch.models.fit import Fit
+from agentlaunch.models.memory import impossible_cache
+from agentlaunch.models.shape import ModelShape
+from agentlaunch.plan.wish import Wish, context_for
+from agentlaunch.survey import Survey, Weights
+
+CONTEXT_STEPS = (262_144, 131_072, 98_304, 65_536, 49_152, 40_960, 32_768, 24_576, 16_384, 8_192)
+SMALLEST_CONTEXT = 2_048
+FIRST_WORD_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The model of a plan: exactly seen (`weights`) or, from the catalog, as published."""
+
+    id: str
+    weights: Weights | None
+    candidate: choose.Candidate | None
+
+
+def choose_model(survey: Survey, wish: Wish) -> choose.Choice:
+    """Rank the catalog for this agent on this machine, at the largest context that fits each."""
+    best: dict[str, choose.Candidate] = {}
+    asked = wish.context_tokens
+    wanted = padded(asked or wish.agent.wanted_context_tokens)
+    floor = asked or wish.agent.min_context_tokens
+    pending: Sequence[Model] = survey.catalog.models
+    for tokens in _steps_down(wanted, wanted if asked else floor):
+        prompt_tokens = _prompt_tokens(wish, tokens)
+        unfit: list[Model] = []
+        for model in pending:
+            rows = choose.consider_all(
+                survey.machine,
+                (model,),
+                context_tokens=tokens,
+                prompt_tokens=prompt_tokens,
+                min_context_tokens=floor,
+                kv_cache_type=_kv(wish),
+                installed=survey.installed_tags,
+                gpu_usable=gpu_usable(survey),
+            )
+            for row in rows:
+                known = best.get(row.id)
+                if known is None or not known.fit.fits:
+                    best[row.id] = row
+            if not all(best[row.id].fit.fits for row in rows):
+                unfit.append(model)
+        pending = unfit
+    return choose.rank(best.values(), first_word_limit_s=FIRST_WORD_LIMIT_S)
+
+
+def default_context(wish: Wish, weights: Weights) -> int:
+    """The asked context or what the agent wants, never more than the model was trained for."""
+    trained = trained_context(weights)
+    wanted = padded(wish.context_tokens or wish.agent.wanted_context_tokens)
+    return wanted if trained is None else min(wanted, trained)
+
+
+def candidate_of(
+    survey: Survey,
+    wish: Wish,
+    weights: Weights,
+    context_tokens: int,
+    kv_cache_type: str,
+    *,
+    reusable_bytes: int = 0,
+) -> choose.Candidate:
+    """One model at one context as a candidate; `ModelUnavailable` when nothing tells its size."""
+    common: dict[str, Any] = {
+        "context_tokens": context_tokens,
+        "prompt_tokens": _prompt_tokens(wish, context_tokens),
+        "min_context_tokens": wish.agent.min_context_tokens,
+        "kv_cache_type": kv_cache_type,
+        "reusable_bytes": reusable_bytes,
+        "gpu_usable": gpu_usable(survey),
+        "installed": weights.path is not None,
+    }
+    if weights.entry is not None:
+        shape = weights.file.shape if weights.file is not None else None
+        return choose.consider(
+            survey.machine, weights.entry.model, weights.entry.variant, shape=shape, **common
+        )
+    if weights.file is not None:
+        return choose.of_file(survey.machine, weights.id, weights.file, **common)
+    raise ModelUnavailable(
+        f"{weights.id} is neither here nor in the catalog, so nothing is known about its size",
+        hint="run it once without --offline, or name a path to its .gguf",
+        code="unknown-model",
+    )
+
+
+def fit_asked(survey: Survey, wish: Wish, weights: Weights) -> choose.Candidate:
+    """Size the model that was asked for: at the asked context, or the largest that fits."""
+    top = default_context(wish, weights)
+    steps = (top,) if wish.context_tokens else _steps_down(top, min(SMALLEST_CONTEXT, top))
+    kinds = ("f16", "q8_0") if wish.kv_cache == "auto" else (wish.kv_cache,)
+    floor = wish.agent.min_context_tokens
+    # A smaller cache type is tried before a window that the agent cannot work in; among those
+    # the larger window counts more than the cache type.
+    ordered = [(s, k) for k in kinds for s in steps if s >= floor]
+    ordered += [(s, k) for s in steps if s < floor for k in kinds]
+    misses: list[Fit] = []
+    impossible: str | None = None
+    for tokens, kind in ordered:
+        candidate = candidate_of(survey, wish, weights, tokens, kind)
+        if candidate.fit.verdict != "no":
+            return candidate
+        reason = impossible_cache(_shape(weights), kind)
+        if reason is None:
+            misses.append(candidate.fit)
+        else:
+            impossible = reason
+    if not misses:
+        raise NotSupported(f"{weights.id}: {impossible}", hint="leave --kv-cache away")
+    raise _too_large(weights.id, min(misses, key=lambda row: row.total_bytes or 0))
+
+
+def gpu_usable(survey: Survey) -> bool:
+    """The embedded engine's published builds use Metal on macOS and the CPU elsewhere."""
+    return survey.machine.os == "darwin"
+
+
+def _steps_down(wanted: int, smallest: int) -> tuple[int, ...]:
+    lower = [step for step in CONTEXT_STEPS if smallest < step < wanted]
+    return tuple(dict.fromkeys((wanted, *lower, smallest)))
+
+
+def _prompt_tokens(wish: Wish, context_tokens: int) -> int:
+    """Tokens of the first request in the tier that this window carries."""
+    tier = context_for(wish, context_tokens).tier
+    return tier.headless_tokens if wish.agent.is_headless(wish.args) else tier.interactive_tokens
+
+
+def _kv(wish: Wish) -> str:
+    return "f16" if wish.kv_cache == "auto" else wish.kv_cache
+
+
+def trained_context(weights: Weights) -> int | None:
+    if weights.file is not None:
+        return weights.file.shape.context_max_tokens or None  # a header may say 0
+    return weights.entry.model.context_max_tokens if weights.entry is not None else None
+
+
+def _shape(weights: Weights) -> ModelShape:
+    """The exact shape, else the catalog's; there is one for whatever `candidate_of` could size."""
+    if weights.file is not None:
+        return weights.file.shape
+    assert weights.entry is not None
+    return weights.entry.model.shape
+
+
+def _too_large(model_id: str, fit: Fit) -> MachineCannot:
+    needed, budget = fit.total_bytes or 0, fit.budget_bytes or 0
+    return MachineCannot(
+        f"{model_id} needs {needed / 2**30:.1f} GiB at {fit.context_tokens:,} tokens, "
+        f"this machine has {budget / 2**30:.1f} GiB for it",
+        hint="`agentlaunch models` shows what fits; a smaller --context needs less",
+        code="does-not-fit",
+    )
+
+
+def nothing_fits(choice: choose.Choice, wish: Wish) -> MachineCannot:
+    tokens = wish.context_tokens or wish.agent.min_context_tokens
+    miss = choice.nearest_miss
+    hint = "use an engine elsewhere (--engine URL), or name a smaller model with --model"
+    if miss is not None:
+        text = (
+            f"no model of the catalog fits this machine at {tokens:,} tokens; "
+            f"the nearest is {miss.id}: it needs {miss.needed_bytes / 2**30:.1f} GiB, "
+            f"{miss.available_bytes / 2**30:.1f} GiB are there"
+        )
+    elif not any(row.enough_context for row in choice.candidates):
+        text = f"no model of the catalog was trained for {tokens:,} tokens"
+        hint = "ask for less with --context"
+    else:
+        text = "how much memory this machine has is not known, so no model can be chosen"
+        hint = "name a model with --model"
+    return MachineCannot(text, hint=hint, code="nothing-fits")

@@ -1,0 +1,54 @@
+"""The steps of a launch, as values: each says what it acts on and how large that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agentlaunch.managed import Package
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Bring a package into a managed environment."""
+
+    package: Package
+    kind: Literal["install"] = "install"
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Download a model into our store; `size_bytes` is exact or, from the catalog, published."""
+
+    ref: str
+    size_bytes: int | None
+    kind: Literal["pull"] = "pull"
+
+
+@dataclass(frozen=True, slots=True)
+class StartEngine:
+    """Start, or find running, the engine that holds the model."""
+
+    engine: str
+    reuse: bool
+    kind: Literal["start-engine"] = "start-engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load the model with a context, and read back what was allocated."""
+
+    model: str
+    context_tokens: int
+    kind: Literal["load"] = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Become the agent."""
+
+    agent: str
+    kind: Literal["hand-over"] = "hand-over"
+
+
+Step = Install | Pull | StartEngine | Load | HandOver

@@ -1,0 +1,47 @@
+"""What a launch is asked for, and where its files would lie; values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentlaunch.agents.base import Agent, Home
+from agentlaunch.context import ContextPlan, make_context
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for; None means: choose for me."""
+
+    agent: Agent
+    model: str | None = None
+    context_tokens: int | None = None
+    kv_cache: str = "auto"
+    slim: str = "auto"
+    home: Home = "own"
+    args: tuple[str, ...] = ()
+    skip_proof: bool = False
+    output_limit_tokens: int | None = None
+    """The user's own cap on one reply, from the agent's own variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Folders and names that a hand-over speaks of, as values."""
+
+    runtime: Path
+    homes: Path
+    run_name: str
+    environ: Mapping[str, str] = field(repr=False)
+
+
+def context_for(wish: Wish, engine_tokens: int, kv_cache_type: str = "f16") -> ContextPlan:
+    """The context contract of this wish with an engine that allocates so much."""
+    return make_context(
+        wish.agent.tiers,
+        engine_tokens,
+        kv_cache_type=kv_cache_type,
+        slim=wish.slim,
+        output_limit_tokens=wish.output_limit_tokens,
+    )
