@@ -35,6 +35,7 @@ GIB = 1 << 30
 CATALOG = catalog.load()
 CLAUDE = AgentState(AGENT, Path("/usr/bin/claude"), "2.1.197", managed=False)
 ABSENT = AgentState(AGENT, None, None, managed=False)
+BIG = Path("/m/big.gguf")
 PLACES = Places(Path("/run/l"), Path("/data/homes"), "1-2.00", {})
 CARD = Gpu("RTX 4090", "nvidia", 24 * GIB, 24 * GIB, False, 1008.0, "cuda", "555", "t")
 METAL = Gpu("M3 Max", "apple", 48 * GIB, 48 * GIB, True, 400.0, "metal", None, "t")
@@ -100,7 +101,7 @@ def a_file(
         weights=tensors,
     )
     file = gguf.ModelFile("Big", shape, takes_tools, size, None, "q4_k_m")
-    path = Path("/m/big.gguf")
+    path = BIG
     return Weights("big.gguf", None, path, None, size, file, None, "gguf")
 
 
@@ -114,8 +115,10 @@ def served(*models: RemoteModel, url: str = "http://127.0.0.1:8000", **more: Any
     return RemoteFacts(url, "vllm", more.pop("wires", ALL_WIRES), models, **more)
 
 
-def process_row(state: StateName, model: str, context_tokens: int) -> EngineState:
-    held = Loaded(model, context_tokens, None, None)
+def process_row(
+    state: StateName, model: str, context_tokens: int, *, kind: str = "f16", path: Path = BIG
+) -> EngineState:
+    held = Loaded(model, context_tokens, None, None, kind, path)
     return EngineState("embedded", state, "1", "http://127.0.0.1:5", ALL_WIRES, (held,))
 
 
@@ -411,6 +414,8 @@ def test_a_card_that_the_engine_leaves_idle_is_named(with_metal: bool) -> None:
         (process_row("asleep", "big", 65_536), True),
         (process_row("running", "big", 32_768), False),
         (process_row("running", "other", 65_536), False),
+        (process_row("running", "big", 65_536, kind="q8_0"), False),
+        (process_row("running", "big", 65_536, path=Path("/elsewhere/big.gguf")), False),
         (EngineState("embedded", "installed", "1", None, ALL_WIRES), False),
     ],
 )

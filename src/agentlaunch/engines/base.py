@@ -20,6 +20,9 @@ class Loaded:
     context_tokens: int | None
     size_bytes: int | None
     vram_bytes: int | None
+    kv_cache_type: str | None = None
+    path: Path | None = None
+    """The weights' file, where the engine is ours and loads files."""
 
 
 @dataclass(frozen=True, slots=True)

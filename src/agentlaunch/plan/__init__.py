@@ -175,7 +175,7 @@ def _embedded_plan(
     context = context_for(wish, candidate.fit.context_tokens, candidate.fit.kv_cache_type)
     agent = survey.agents[wish.agent.name]
     name = served_name(chosen.id)
-    reuse = _serving(survey, name, context.engine_tokens)
+    reuse = _serving(survey, chosen, context)
     if reuse == "running":
         chosen = _holding_its_memory(survey, wish, chosen, candidate)
         candidate = chosen.candidate or candidate
@@ -214,14 +214,17 @@ def _embedded_plan(
     )
 
 
-def _serving(survey: Survey, name: str, context_tokens: int) -> StateName | None:
+def _serving(survey: Survey, chosen: Chosen, context: ContextPlan) -> StateName | None:
     """Whether a process of ours serves this model already: `running` (it holds its memory),
     `asleep` (it will take it again) or None."""
+    wanted = (served_name(chosen.id), context.engine_tokens, context.kv_cache_type)
+    path = chosen.weights.path if chosen.weights is not None else None
     states = {
         row.state
         for row in survey.engines
-        for loaded in row.loaded
-        if (loaded.model, loaded.context_tokens) == (name, context_tokens)
+        for held in row.loaded
+        if (held.model, held.context_tokens, held.kv_cache_type) == wanted
+        and path in {None, held.path}
     }
     serving: tuple[StateName, ...] = ("running", "asleep")
     return next((state for state in serving if state in states), None)
