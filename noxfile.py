@@ -26,16 +26,16 @@ def _prepare(session: nox.Session, *groups: str) -> None:
     session.install("-e", ".", *(row for group in groups for row in _group(group)))
 
 
-def _wheel(session: nox.Session) -> Path:
+def _install_wheel(session: nox.Session) -> None:
     """Build the wheel afresh and install it: what a user gets, not the source tree."""
     folder = Path(session.create_tmp()) / "dist"
     shutil.rmtree(folder, ignore_errors=True)
-    session.install("build[uv]")
-    session.run(
-        "python", "-m", "build", "--wheel", "--installer=uv", "-o", str(folder), silent=True
-    )
+    session.install("build[uv]", *_group("test"))
+    built = ("--wheel", "--installer=uv", "-o", str(folder))
+    session.run("python", "-m", "build", *built, silent=True)
     (wheel,) = folder.glob("*.whl")
-    return wheel
+    session.install(str(wheel))
+    session.install("--force-reinstall", "--no-deps", str(wheel))  # the version stays, the code not
 
 
 @nox.session
@@ -73,7 +73,7 @@ def contract(session: nox.Session) -> None:
 @nox.session
 def startup(session: nox.Session) -> None:
     """The import rule of a fast start, from the built wheel; prints the times, asserts none."""
-    session.install(str(_wheel(session)), *_group("test"))
+    _install_wheel(session)
     session.run("pytest", "tests/startup", *session.posargs)
     session.run("python", "scripts/bench/startup", "--runs", "5")
 
@@ -81,8 +81,7 @@ def startup(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """The installed wheel in an empty HOME, with real agents and the real engine."""
-    session.install("--force-reinstall", "--no-deps", str(_wheel(session)))
-    session.install(str(_wheel(session)), *_group("test"))
+    _install_wheel(session)
     session.run("pytest", "tests/e2e", *session.posargs)
 
 

@@ -228,7 +228,7 @@ def test_the_state_tells_what_runs(
             version=VERSION,
             url=served.endpoint.base_url,
             wires=WIRES,
-            loaded=(Loaded(request_.model, CONTEXT, None, None),),
+            loaded=(Loaded(request_.model, CONTEXT, None, None, "f16", request_.path),),
             pid=holder.pid,
             sessions=1,
         ),

@@ -334,9 +334,7 @@ class LlamaCpp:
 
 
 def _row(name: str, found: Running) -> EngineState:
-    loaded = Loaded(
-        found.model, found.context_tokens, None, None, found.kv_cache_type, found.path
-    )
+    loaded = Loaded(found.model, found.context_tokens, None, None, found.kv_cache_type, found.path)
     return EngineState(
         name=name,
         state="asleep" if found.asleep else "running",
