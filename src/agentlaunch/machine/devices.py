@@ -88,6 +88,16 @@ def has_bins(name: str) -> bool:
     return len(_best_rows(name)) > 1
 
 
+def sold_gib(name: str) -> tuple[int, ...]:
+    """The memory sizes in GiB that a device of this name is sold with; empty when not known."""
+    return tuple(sorted({gib for row in _best_rows(name) for gib in row.vram_gib}))
+
+
+def without_marks(name: str) -> str:
+    """A name to compare by: lower case, single spaces, no (R), (TM), ®."""
+    return " ".join(_MARKS.sub(" ", name.lower()).split())
+
+
 def _best_rows(name: str) -> list[_Row]:
     """The rows with the longest pattern in the name: none, one, or the bins of one chip."""
     spellings = _spellings(name)
@@ -106,7 +116,7 @@ def _best_rows(name: str) -> list[_Row]:
 
 def _spellings(name: str) -> tuple[str, ...]:
     """The name as it may stand in a pattern: with and without brand and memory size."""
-    plain = " ".join(_MARKS.sub(" ", name.lower()).split())
+    plain = without_marks(name)
     plain = re.sub(r"\b(rtx|gtx|rx)(?=\d)", r"\1 ", plain)
     plain = re.sub(r"(?<=\d{4})(?=(?:ti|super|xtx?)\b)", " ", plain)
     bare = " ".join(_BRANDS.sub(" ", plain).split())

@@ -230,6 +230,12 @@ def _purpose(argv: Sequence[str]) -> str:
     words = list(argv[1:])
     if program == "sysctl":
         return " ".join(word for word in words if word != "-n")
+    if program == "rocm-smi":
+        return next((name for name in ("--showmeminfo", "--showproductname") if name in words), "")
+    if program in ("amd-smi", "xpu-smi"):
+        return " ".join([*words[:1], *(word for word in words[1:] if word.isdecimal())])
+    if program == "lspci":
+        return "-mm" if any(word.startswith("-mm") for word in words) else " ".join(words)
     for word in words:
         if word.startswith("--query"):
             return word.partition("=")[0]

@@ -218,7 +218,7 @@ def _visible_cards(cards: Sequence[Card], wanted: Sequence[str]) -> list[Card]:
 
 
 def _hidden_note(visible: str, shown: int, total: int) -> Note:
-    value = plain(visible)
+    value = plain(re.sub(r"\b((?:GPU|MIG)-)[\w/-]+", r"\1…", visible))  # ids are private
     return Note(
         "nvidia",
         f"CUDA_VISIBLE_DEVICES={value} leaves {shown} of {total} NVIDIA card(s) in use; "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from agentlaunch.machine import drm
 from agentlaunch.machine.facts import Answer, Facts, Note, plain
 
 # Part of its text → what to tell. Order matters: the first that fits is told.
@@ -83,7 +84,7 @@ def without_tool(facts: Facts) -> tuple[Note, ...]:
             "package named nvidia-utils), and in a container start it with `--gpus all`"
         )
         return (Note("nvidia", message),)
-    for number in range(8):
+    for number in range(drm.MOST_CARDS):
         folder = f"/sys/class/drm/card{number}/device"
         if (facts.file(f"{folder}/vendor") or "").strip() == "0x10de":
             return (Note("nvidia", _no_driver(facts.file(f"{folder}/uevent") or "")),)
@@ -93,6 +94,11 @@ def without_tool(facts: Facts) -> tuple[Note, ...]:
 def _no_driver(uevent: str) -> str:
     if "DRIVER=vfio-pci" in uevent:
         return "the NVIDIA card is set aside for a virtual machine, so it cannot be used here"
+    if "DRIVER=nouveau" in uevent:
+        return (
+            "the NVIDIA card runs on the nouveau driver, which has no CUDA, so models run on the "
+            "processor; install NVIDIA's own driver to use it (engines with Vulkan may use it now)"
+        )
     return (
         "there is an NVIDIA card without NVIDIA's driver, so models run on the processor; "
         "install the driver to use it"

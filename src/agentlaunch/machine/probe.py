@@ -8,7 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from agentlaunch.machine import apple, cpu, devices, memory, nvidia
+from agentlaunch.machine import (
+    amd,
+    apple,
+    cpu,
+    devices,
+    graphics,
+    intel,
+    memory,
+    nvidia,
+    windows,
+)
 from agentlaunch.machine.facts import Facts, Gpu, Machine, Note, plain
 
 T = TypeVar("T")
@@ -28,13 +38,22 @@ def probe(facts: Facts) -> Machine:
     wsl_asked = _Question("wsl", _is_wsl, facts, False, _QUICK_S)
     nvidia_asked = _Question("nvidia", nvidia.detect, facts, nvidia.Found(), _GPU_S)
     apple_asked = _Question("apple", apple.detect, facts, apple.Found(), _GPU_S)
+    amd_asked = _Question("amd", amd.detect, facts, graphics.Found(), _GPU_S)
+    intel_asked = _Question("intel", intel.detect, facts, graphics.Found(), _GPU_S)
+    windows_asked = _Question("windows", windows.detect, facts, graphics.Found(), _GPU_S)
 
     ram, processor, wsl = ram_asked.answer(), cpu_asked.answer(), wsl_asked.answer()
     disk_free_bytes = disk_asked.answer()
     cards, mac = nvidia_asked.answer(), apple_asked.answer()
-    questions = (ram_asked, cpu_asked, disk_asked, wsl_asked, nvidia_asked, apple_asked)
+    others = [asked.answer() for asked in (amd_asked, intel_asked, windows_asked)]
+    questions = (
+        *(ram_asked, cpu_asked, disk_asked, wsl_asked),
+        *(nvidia_asked, apple_asked, amd_asked, intel_asked, windows_asked),
+    )
     failures = [note for asked in questions for note in asked.notes]
     gpus = tuple(_with_shared_memory(gpu, ram) for gpu in (*cards.gpus, *mac.gpus))
+    more, remarks = graphics.settle(_not_seen_twice(others, cards), ram, gpus)
+    gpus = (*gpus, *more)
     return Machine(
         os=facts.platform,
         arch="arm64" if mac.chip else facts.machine,
@@ -47,8 +66,27 @@ def probe(facts: Facts) -> Machine:
         unified_memory=any(gpu.unified for gpu in gpus),
         wsl=wsl,
         gpus=gpus,
-        notes=(*failures, *processor.notes, *_wsl_notes(wsl), *cards.notes, *mac.notes),
+        notes=(
+            *failures,
+            *processor.notes,
+            *_wsl_notes(wsl),
+            *cards.notes,
+            *mac.notes,
+            *(note for found in others for note in found.notes),
+            *remarks,
+        ),
     )
+
+
+def _not_seen_twice(
+    found: Sequence[graphics.Found], cards: nvidia.Found
+) -> list[graphics.Graphics]:
+    """What the detectors found, without NVIDIA cards of which nvidia-smi spoke, if only to say
+    that they are hidden or broken."""
+    known = bool(cards.gpus or cards.notes)
+    return [
+        one for part in found for one in part.graphics if not (known and one.vendor == "nvidia")
+    ]
 
 
 class _Question(Generic[T]):

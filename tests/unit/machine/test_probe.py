@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
-from agentlaunch.machine import apple, cgroups, nvidia, probe
+from agentlaunch.machine import amd, apple, cgroups, drm, intel, nvidia, probe, windows
 from agentlaunch.machine.facts import Answer, Gpu, LiveFacts, Machine, Note, RecordedFacts
 
 MACHINES = Path(__file__).parents[2] / "data" / "machines"
@@ -101,7 +102,10 @@ def test_a_probe_that_fails_becomes_a_note() -> None:
     machine = probe.probe(BrokenFacts())
     assert machine.gpus == ()
     assert machine.ram_bytes is None
-    assert {note.source for note in machine.notes} == {"memory", "cpu", "disk", "wsl", "nvidia"}
+    assert {note.source for note in machine.notes} == {
+        *("memory", "cpu", "disk", "wsl"),
+        *("nvidia", "amd", "intel"),
+    }
     assert all("could not be read" in note.message for note in machine.notes)
 
 
@@ -149,6 +153,18 @@ WORDS = (
     "model name\t: x", "flags\t: fpu", "Cpus_allowed_list:\t", "0-", "5-3", "memory", "0::/a/../..",
     "inactive_file", "Pages free:", "(page size of 16384 bytes)", "Apple M4 Max", "(Virtual)",
     '{"SPDisplaysDataType": [{"sppci_model": "Apple M3 Max", "sppci_cores": "30"}, 1, null]}',
+    "0x1002", "0x8086", "0x10de", "DRIVER=nouveau\n", "PCI_SLOT_NAME=0000:03:00.0\n", "8589934592",
+    '{"card0": {"VRAM Total Memory (B)": "-5", "Card Series": 7}, "card1": [], "system": 1}',
+    '{"card9": {"vram total memory (b)": "68719476736", "Card series": "Radeon RX 7900 XT"}}',
+    '[{"asic": {"market_name": "\\u0000"}, "vram": {"size": {"value": {}, "unit": "MB"}}}]',
+    '{"gpu_data": [{"asic": 1, "vram": {"size": "9 GB"}}, 3]}', '{"device_list": [{}, 4]}',
+    '{"device_id": 0, "device_name": "Intel(R) Arc(TM) A770 Graphics"}', "[[[[", '{"a":' * 50,
+    '03:00.0 "VGA compatible controller" "Intel Corporation" "DG2 [Arc A770]"\n',
+    '03:00.0 "Display" "Advanced Micro Devices" "Navi 31 [Radeon RX 7900 XT/7900 XTX//]"\n',
+    "0x0000006000000000 0x00000063ffffffff 0x000000000014220c\n", "0xffff 0x0 0x2200\n",
+    '{"Name": "NVIDIA GeForce RTX 3060", "AdapterRAM": -1, "PNPDeviceID": 5}',
+    '[{"Name": "AMD Radeon(TM) Graphics", "AdapterRAM": 1e400}, {"Name": null}]',
+    '{"DriverDesc": "NVIDIA GeForce RTX 3060", "HardwareInformation.qwMemorySize": [1, 999]}',
 )  # fmt: skip
 GARBAGE = st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=40).map("".join))
 QUERIES = (
@@ -165,6 +181,14 @@ QUERIES = (
     ("sysctl", "-n", "hw.perflevel0.physicalcpu"),
     ("sysctl", "-n", "iogpu.wired_limit_mb"),
     ("sysctl", "-n", "sysctl.proc_translated"),
+    ("rocm-smi", "--showmeminfo", "vram", "--json"),
+    ("rocm-smi", "--showproductname", "--json"),
+    ("amd-smi", "static", "--json"),
+    ("xpu-smi", "discovery", "-j"),
+    ("xpu-smi", "discovery", "-d", "0", "-j"),
+    ("lspci", "-mm"),
+    ("powershell", "-Command", "Get-CimInstance Win32_VideoController"),
+    ("pwsh", "-Command", "Get-ItemProperty x | Select qwMemorySize"),
 )
 PATHS = (
     "/proc/meminfo", "/proc/cpuinfo", "/proc/self/cgroup", "/proc/self/status", "/proc/version",
@@ -173,7 +197,16 @@ PATHS = (
     "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.stat",
     "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
     "/sys/class/drm/card0/device/vendor", "/sys/class/drm/card0/device/uevent",
+    "/sys/class/drm/card1/device/vendor", "/sys/class/drm/card1/device/uevent",
+    "/sys/class/drm/card0/device/product_name", "/sys/class/drm/card0/device/mem_info_vram_total",
+    "/sys/class/drm/card0/device/mem_info_vram_used", "/sys/class/drm/card0/device/resource",
+    "/sys/class/drm/card0/device/mem_info_gtt_total", "/sys/class/drm/card0/lmem_total_bytes",
+    "/sys/class/drm/card0/device/tile0/physical_vram_size_bytes",
 )  # fmt: skip
+VARIABLES = (
+    *("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
+    *("GPU_DEVICE_ORDINAL", "PROCESSOR_IDENTIFIER"),
+)
 ANSWERS = st.builds(
     Answer, st.sampled_from(QUERIES), st.integers(-1, 255), GARBAGE, st.just("") | GARBAGE
 )
@@ -183,7 +216,7 @@ FACTS = st.builds(
     machine=st.sampled_from(("x86_64", "arm64", "riscv64")),
     commands=st.lists(ANSWERS, max_size=8).map(tuple),
     files=st.dictionaries(st.sampled_from(PATHS), GARBAGE),
-    env=st.dictionaries(st.just("CUDA_VISIBLE_DEVICES"), GARBAGE),
+    env=st.dictionaries(st.sampled_from(VARIABLES), GARBAGE),
     values=st.dictionaries(
         st.sampled_from(("ram_bytes", "ram_free_bytes", "cores", "metal_working_set_bytes")),
         st.integers(-(2**70), 2**70),
@@ -191,9 +224,50 @@ FACTS = st.builds(
 )
 
 
+MUTATIONS = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from(("cut", "drop", "double")), GARBAGE), max_size=4
+)
+
+
+def damaged(text: str, mutations: list[tuple[float, str, str]]) -> str:
+    for place, kind, garbage in mutations:
+        at = int(place * len(text))
+        if kind == "cut":
+            text = text[:at]
+        elif kind == "drop":
+            text = text[:at] + garbage + text[at + 5 :]
+        else:
+            text = text[:at] + text
+    return text
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.sampled_from(RECORDED), MUTATIONS, st.integers(0, 40))
+def test_a_recorded_machine_whose_answers_are_damaged_breaks_no_probe(
+    name: str, mutations: list[tuple[float, str, str]], which: int
+) -> None:
+    facts = RecordedFacts.from_json((MACHINES / f"{name}.json").read_bytes())
+    commands = list(facts.commands)
+    files = dict(facts.files)
+    keys = [*range(len(commands)), *files]
+    if not keys:
+        return
+    key = keys[which % len(keys)]
+    if isinstance(key, int):
+        said = commands[key]
+        commands[key] = Answer(said.argv, said.rc, damaged(said.stdout, mutations))
+    else:
+        files[key] = damaged(files[key] or "", mutations)
+    check_sanity(dataclasses.replace(facts, commands=tuple(commands), files=files))
+
+
 @settings(deadline=None, max_examples=150)
 @given(FACTS)
 def test_no_garbage_breaks_a_probe(facts: RecordedFacts) -> None:
+    check_sanity(facts)
+
+
+def check_sanity(facts: RecordedFacts) -> None:
     machine = probe.probe(facts)
     for note in machine.notes:
         assert "could not be read" not in note.message
@@ -218,3 +292,12 @@ def test_no_garbage_breaks_a_parser(text: str) -> None:
     apple.parse_displays(text)
     nvidia.parse_slices(text)
     nvidia.visible_names(text)
+    amd.parse_rocm_smi(text)
+    amd.parse_amd_smi(text)
+    assert (amd.parse_size(text) or 1) > 0
+    intel.parse_discovery(text)
+    assert (intel.largest_window(text) or 1) > 0
+    drm.parse_lspci(text, "Intel")
+    drm.choose_name(text, 8 << 30)
+    windows.parse_adapters(text)
+    windows.parse_registry(text)
