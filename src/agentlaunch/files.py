@@ -27,17 +27,39 @@ def private_dir(path: Path) -> Path:
     Raises `Refused` when the folder is a link or belongs to somebody else: on a shared temporary
     folder another user could have put it there first.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+    with contextlib.suppress(FileExistsError):  # a file or a broken link
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not is_own(path):
         raise Refused(
             f"{path} is not a folder of this user's",
             hint="remove it, or point XDG_RUNTIME_DIR at a folder of your own",
             code="foreign-folder",
         )
-    if hasattr(os, "getuid") and status.st_mode & 0o077:
+    if hasattr(os, "getuid") and path.lstat().st_mode & 0o077:
         path.chmod(0o700)
     return path
+
+
+def private_tree(root: Path, path: Path) -> Path:
+    """`private_dir` for each folder from `root` down to `path`; raises `Refused` as it does.
+
+    Who owns a folder above ours could put another in its place later.
+    """
+    folder = private_dir(root)
+    for name in path.relative_to(root).parts:
+        folder = private_dir(folder / name)
+    return folder
+
+
+def is_own(folder: Path) -> bool:
+    """Is it a folder, no link, that belongs to this user?"""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and (
+        not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    )
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:

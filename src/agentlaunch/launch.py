@@ -20,18 +20,19 @@ from agentlaunch.engines.base import Served, ServeRequest
 from agentlaunch.errors import (
     AgentlaunchError,
     CheckFailed,
-    EngineFailed,
     ModelUnavailable,
     Refused,
 )
 from agentlaunch.models import store
 from agentlaunch.models.refs import parse_ref
-from agentlaunch.plan import Install, LaunchPlan, Places, Pull, context_for, handover, served_name
+from agentlaunch.plan import Install, LaunchPlan, Places, Pull, handover, served_name
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
-from agentlaunch.units import format_bytes, format_seconds
+from agentlaunch.units import format_seconds
 
 LAUNCHES = "launches"
+ENVIRONMENTS = "env"
+"""Folders below the runtime folder: private files of launches, and of shells (`env`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,8 +55,19 @@ def places(paths: Paths, environ: Mapping[str, str] | None = None) -> Places:
     )
 
 
-def prepare(plan: LaunchPlan, talk: Talk, paths: Paths, where: Places, *, insecure: bool) -> Ready:
-    """Everything before the hand-over: each step said as it ends, each failure an error."""
+def prepare(
+    plan: LaunchPlan,
+    talk: Talk,
+    paths: Paths,
+    where: Places,
+    *,
+    insecure: bool,
+    idle_minutes: int = 15,
+) -> Ready:
+    """Everything before the hand-over: each step said as it ends, each failure an error.
+
+    An engine that is started for it ends after `idle_minutes` without work and sessions.
+    """
     for step in plan.steps:
         if isinstance(step, Install):
             _timed(talk, f"installed {step.package.source}", _install(step, talk, paths))
@@ -68,22 +80,15 @@ def prepare(plan: LaunchPlan, talk: Talk, paths: Paths, where: Places, *, insecu
         tested = ", ".join(plan.wish.agent.tested_versions)
         text = f"{plan.wish.agent.title} {agent.version} was not tested with agentlaunch ({tested})"
         talk.warn(text, code="untested-version")
-    served = _serve(plan, talk, paths)
-    plan = _with_real_context(plan, served, talk)
+    served = _serve(plan, talk, paths, idle_minutes)
     given = handover(plan.wish, agent, served.endpoint, plan.context, where)
     return Ready(dataclasses.replace(plan, agent=agent), served, given)
 
 
 def hand_over(ready: Ready, talk: Talk, paths: Paths, status_file: Path | None) -> NoReturn:
     """Write the launch's private files and the status file, then become the agent."""
-    _sweep(paths.runtime / LAUNCHES)
-    for file in ready.handover.files:
-        files.private_dir(file.path.parent)
-        files.write_atomic(file.path, file.content)
-    for seed in ready.handover.seeds:
-        if not seed.path.exists():
-            files.private_dir(seed.path.parent)
-            files.write_atomic(seed.path, seed.content)
+    sweep(paths)
+    write_files(ready.handover, paths)
     agent, model = ready.plan.wish.agent, ready.served.endpoint.model
     choice = {"agent": agent.name, "model": ready.plan.model.id, "engine": ready.plan.engine}
     with contextlib.suppress(Refused, OSError):  # comfort: forgetting it stops no launch
@@ -164,7 +169,7 @@ def pull_model(ref: str, talk: Talk, paths: Paths, *, insecure: bool) -> store.S
         raise
 
 
-def _serve(plan: LaunchPlan, talk: Talk, paths: Paths) -> Served:
+def _serve(plan: LaunchPlan, talk: Talk, paths: Paths, idle_minutes: int) -> Served:
     begun = time.monotonic()
     if plan.remote is not None:
         served = talk.follow(
@@ -175,7 +180,8 @@ def _serve(plan: LaunchPlan, talk: Talk, paths: Paths) -> Served:
         talk.say(f"{plan.remote.url} serves {served.endpoint.model}")
         return served
     request = _request(plan, paths)
-    served = talk.follow(llama_cpp.LlamaCpp(paths).serve(request))
+    engine = llama_cpp.LlamaCpp(paths, llama_cpp.Timing(idle_s=60.0 * idle_minutes))
+    served = talk.follow(engine.serve(request))
     took = format_seconds(time.monotonic() - begun)
     if served.reused:
         others = f", shared with {served.sessions} running" if served.sessions else ""
@@ -183,13 +189,17 @@ def _serve(plan: LaunchPlan, talk: Talk, paths: Paths) -> Served:
     else:
         talk.say(f"loaded {served.endpoint.model} with {served.context_tokens:,} tokens ({took})")
     if served.tools is False and not plan.wish.skip_proof:
-        raise CheckFailed(
-            f"the chat template of {served.endpoint.model} ignores tools, so "
-            f"{plan.wish.agent.title} could not read or change a file with it",
-            hint="choose another model (`agentlaunch models`), or add --skip-proof to try anyway",
-            code="template-ignores-tools",
-        )
+        raise ignores_tools(served.endpoint.model, plan.wish.agent.title)
     return served
+
+
+def ignores_tools(model: str, agent: str) -> CheckFailed:
+    """The end for a model whose chat template drops tools without a word."""
+    return CheckFailed(
+        f"the chat template of {model} ignores tools, so {agent} could not read or change a file",
+        hint="choose another model (`agentlaunch models`), or add --skip-proof to try anyway",
+        code="template-ignores-tools",
+    )
 
 
 def _request(plan: LaunchPlan, paths: Paths) -> ServeRequest:
@@ -215,31 +225,31 @@ def _request(plan: LaunchPlan, paths: Paths) -> ServeRequest:
     )
 
 
-def _with_real_context(plan: LaunchPlan, served: Served, talk: Talk) -> LaunchPlan:
-    """The contract again with what the engine really allocated; less than planned is an end."""
-    real = served.context_tokens
-    if real is None or real >= plan.context.engine_tokens:
-        return plan
-    if plan.wish.context_tokens is not None:
-        raise EngineFailed(
-            f"the engine allocated {real:,} tokens, fewer than the {plan.context.engine_tokens:,} "
-            "that were asked for",
-            hint=f"ask for less with --context {real}",
-            code="less-context",
-        )
-    context = context_for(plan.wish, real, plan.context.kv_cache_type)
-    talk.warn(f"the engine allocated {real:,} tokens, fewer than planned", code="less-context")
-    return dataclasses.replace(plan, context=context)
+def write_files(given: Handover, paths: Paths) -> None:
+    """Write what the agent is pointed at, for this user alone; seeds only where nothing is yet."""
+    for file in given.files:
+        files.private_tree(paths.runtime, file.path.parent)
+        files.write_atomic(file.path, file.content)
+    for seed in given.seeds:
+        if not seed.path.exists():
+            files.private_tree(paths.data / "homes", seed.path.parent)
+            files.write_atomic(seed.path, seed.content)
+
+
+def sweep(paths: Paths) -> None:
+    """Remove private files whose process is gone (their name ends in pid-start): a launch's own
+    process, or the engine that a shell was pointed at."""
+    for folder in (paths.runtime / LAUNCHES, paths.runtime / ENVIRONMENTS):
+        _sweep(folder)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove private files of launches whose process is gone (their name ends in pid-start)."""
-    if not folder.is_dir():
+    if not (files.is_own(folder.parent) and files.is_own(folder)):
         return
     for file in folder.iterdir():
         words = file.stem.rsplit("-", 2)
         try:
-            owner = process.Identity(int(words[-2]), float(words[-1]))
+            owner = process.Identity(int(words[-2]), words[-1])
         except (ValueError, IndexError):
             continue
         if not process.is_alive(owner):
@@ -249,15 +259,3 @@ def _sweep(folder: Path) -> None:
 
 def _timed(talk: Talk, text: str, seconds: float) -> None:
     talk.say(f"{text} ({format_seconds(seconds)})")
-
-
-def download_text(plan: LaunchPlan) -> list[str]:
-    """What a plan would bring, each with its source and size, for the one question."""
-    rows = []
-    for step in plan.steps:
-        if isinstance(step, Install):
-            size = step.package.download_bytes or step.package.size_bytes
-            rows.append(f"install {step.package.source} ({format_bytes(size)})")
-        elif isinstance(step, Pull):
-            rows.append(f"download {step.ref} ({format_bytes(step.size_bytes)})")
-    return rows

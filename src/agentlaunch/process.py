@@ -144,39 +144,62 @@ class Background:
         """End it and its whole group, now."""
         _kill_group(self._child)
 
-    def forget(self) -> None:
-        """Leave it running after us without a warning about an unwaited child."""
-        self._child.returncode = 0
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A process that cannot be mistaken for a later one with the same number."""
 
     pid: int
-    started: float
+    started: str
+    """A text to compare, not a time: it stays the same when the clock is set."""
 
     def __str__(self) -> str:
-        return f"{self.pid}-{self.started:.2f}"
+        return f"{self.pid}-{self.started}"
 
 
 def identity(pid: int | None = None) -> Identity | None:
-    """Number and start time (seconds since the epoch) of a running process, or None."""
+    """Number and start mark of a running process, or None (a zombie does not run)."""
+    number = os.getpid() if pid is None else pid
+    started = _ticks(number) if sys.platform == "linux" else _start_time(number)
+    return None if started is None else Identity(number, started)
+
+
+def _ticks(pid: int) -> str | None:
+    """Clock ticks from boot to start. psutil adds the time of boot, which moves with the clock."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else fields[19]
+
+
+def _start_time(pid: int) -> str | None:
+    """The time of the start as the system wrote it down then (macOS, Windows)."""
     import psutil
 
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return Identity(process.pid, process.create_time())
+        return f"{process.create_time():.2f}"
     except (psutil.Error, OSError, ValueError):
         return None
 
 
 def is_alive(who: Identity) -> bool:
     """True while exactly that process runs."""
-    now = identity(who.pid)
-    return now is not None and abs(now.started - who.started) < 1.0
+    return identity(who.pid) == who
+
+
+def memory_bytes(pid: int) -> int | None:
+    """Bytes of main memory that a process holds now, or None when that cannot be told."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except (psutil.Error, OSError, ValueError):
+        return None
 
 
 def end(who: Identity, *, grace_s: float = 5.0) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +24,7 @@ import psutil
 import pytest
 
 import small_model
-from agentlaunch import process, web
+from agentlaunch import files, process, web
 from agentlaunch.engines.base import EngineState, Loaded, Served, ServeRequest
 from agentlaunch.engines.llama_cpp import VERSION, WIRES, LlamaCpp, Timing
 from agentlaunch.errors import AgentlaunchError, EngineFailed, MachineCannot, NotSupported, Refused
@@ -76,6 +78,11 @@ def shared_paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
 @pytest.fixture(scope="module")
 def served(shared_paths: Paths, request_: ServeRequest) -> Served:
     return finish(LlamaCpp(shared_paths, QUICK).serve(request_))
+
+
+def drop_lease(paths: Paths, key: str) -> None:
+    """End this process's session, as if the process had ended."""
+    (paths.runtime / "engines" / f"{key}.leases" / str(process.identity())).unlink()
 
 
 def ask(served: Served, text: str = "Say hello") -> dict[str, Any]:
@@ -221,14 +228,18 @@ def test_the_state_tells_what_runs(
 ) -> None:
     (holder,) = hosts(shared_paths)
     engine = LlamaCpp(shared_paths)
-    assert engine.states() == (
+    states = engine.states()
+    size = states[0].loaded[0].size_bytes
+    assert request_.path is not None
+    assert (size or 0) > request_.path.stat().st_size / 2
+    assert states == (
         EngineState(
             name="embedded",
             state="running",
             version=VERSION,
             url=served.endpoint.base_url,
             wires=WIRES,
-            loaded=(Loaded(request_.model, CONTEXT, None, None, "f16", request_.path),),
+            loaded=(Loaded(request_.model, CONTEXT, size, None, "f16", request_.path),),
             pid=holder.pid,
             sessions=1,
         ),
@@ -254,7 +265,7 @@ def test_stop_ends_it_and_leaves_only_the_log(paths: Paths, request_: ServeReque
     engine = LlamaCpp(paths, QUICK)
     key = engine.key(request_)
     finish(engine.serve(request_))
-    engine.drop_lease(key)
+    drop_lease(paths, key)
     assert engine.stop(key) is True
     assert hosts(paths) == []
     assert [path.name for path in (paths.runtime / "engines").iterdir()] == [f"{key}.lock"]
@@ -278,6 +289,58 @@ def test_a_killed_engine_is_started_again(paths: Paths, request_: ServeRequest) 
     assert "listening" in older.read_text()
 
 
+def test_sessions_of_a_killed_engine_find_the_next_one_at_its_address(
+    paths: Paths, request_: ServeRequest
+) -> None:
+    engine = LlamaCpp(paths, QUICK)
+    first = finish(engine.serve(request_))
+    (holder,) = hosts(paths)
+    with subprocess.Popen(["sleep", "600"]) as session:
+        try:
+            owner = process.identity(session.pid)
+            assert owner is not None
+            engine.take_lease(engine.key(request_), owner)
+            holder.kill()
+            wait_until(lambda: hosts(paths) == [])
+            second = finish(engine.serve(request_))
+        finally:
+            session.kill()
+    assert second.endpoint == first.endpoint
+    assert (second.reused, second.sessions) == (False, 1)
+    assert ask(first)["role"] == "assistant"  # what the older session still holds is true again
+
+
+def _take(port: int, taken: list[socket.socket]) -> bool:
+    """Sit on a port as soon as the killed process has given it back."""
+    with contextlib.suppress(OSError):
+        taken.append(socket.create_server(("127.0.0.1", port)))
+    return bool(taken)
+
+
+def test_a_taken_port_of_a_killed_engine_is_not_waited_for(
+    paths: Paths, request_: ServeRequest
+) -> None:
+    engine = LlamaCpp(paths, QUICK)
+    first = finish(engine.serve(request_))
+    (holder,) = hosts(paths)
+    with subprocess.Popen(["sleep", "600"]) as session:
+        try:
+            owner = process.identity(session.pid)
+            assert owner is not None
+            engine.take_lease(engine.key(request_), owner)
+            holder.kill()
+            wait_until(lambda: hosts(paths) == [])
+            port = int(first.endpoint.base_url.rpartition(":")[2])
+            taken: list[socket.socket] = []
+            wait_until(lambda: bool(_take(port, taken)))
+            with taken[0]:
+                second = finish(engine.serve(request_))
+        finally:
+            session.kill()
+    assert second.endpoint.base_url != first.endpoint.base_url
+    assert ask(second)["role"] == "assistant"
+
+
 def test_an_engine_that_hangs_is_replaced(paths: Paths, request_: ServeRequest) -> None:
     engine = LlamaCpp(paths, QUICK)
     finish(engine.serve(request_))
@@ -286,6 +349,74 @@ def test_an_engine_that_hangs_is_replaced(paths: Paths, request_: ServeRequest) 
     second = finish(engine.serve(request_))
     assert second.reused is False
     assert [each.pid for each in hosts(paths)] != [holder.pid]
+
+
+@pytest.fixture
+def session() -> Iterator[process.Identity]:
+    """Another living process, which may hold a lease."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        who = process.identity(child.pid)
+        assert who is not None
+        yield who
+        child.kill()
+
+
+def test_an_engine_that_hangs_is_not_ended_under_a_session(
+    paths: Paths, request_: ServeRequest, session: process.Identity
+) -> None:
+    engine = LlamaCpp(paths, replace(QUICK, answer_s=0.5))
+    finish(engine.serve(request_))
+    engine.take_lease(engine.key(request_), session)
+    (holder,) = hosts(paths)
+    holder.suspend()
+    with pytest.raises(EngineFailed, match="1 running session") as caught:
+        finish(engine.serve(request_))
+    assert "agentlaunch engines stop --force" in (caught.value.hint or "")
+    assert [each.pid for each in hosts(paths)] == [holder.pid]
+    holder.resume()
+    assert finish(engine.serve(request_)).reused is True
+
+
+def test_a_new_engine_ends_those_without_a_session_and_no_others(
+    paths: Paths, request_: ServeRequest, session: process.Identity
+) -> None:
+    engine = LlamaCpp(paths, QUICK)
+    used, unused, new = (replace(request_, context_tokens=tokens) for tokens in (512, 768, 1024))
+    finish(engine.serve(used))
+    engine.take_lease(engine.key(used), session)
+    finish(engine.serve(unused))
+    for request in (used, unused):
+        drop_lease(paths, engine.key(request))
+    activities = [report.activity for report in engine.serve(new)]
+    assert activities[0] == "stopping smollm2:135m, which no session uses"
+    assert set(activities[1:]) == {"loading smollm2:135m"}
+    assert {row.context_tokens for row in engine.running()} == {512, 1024}
+    assert len(hosts(paths)) == 2
+
+
+def test_an_engine_that_another_launch_takes_just_now_is_not_ended(
+    paths: Paths, request_: ServeRequest
+) -> None:
+    engine = LlamaCpp(paths, QUICK)
+    finish(engine.serve(request_))
+    key = engine.key(request_)
+    drop_lease(paths, key)
+    with files.locked(paths.runtime / "engines" / f"{key}.lock", timeout_s=1, what="a launch"):
+        finish(engine.serve(replace(request_, context_tokens=512)))
+    assert len(hosts(paths)) == 2
+
+
+def test_a_state_file_in_a_folder_of_somebody_else_is_not_believed(
+    paths: Paths, request_: ServeRequest, tmp_path: Path
+) -> None:
+    engine = LlamaCpp(paths, QUICK)
+    finish(engine.serve(request_))
+    linked = replace(paths, runtime=tmp_path / "linked")
+    linked.runtime.symlink_to(paths.runtime)
+    assert LlamaCpp(linked).running() == ()
+    with pytest.raises(Refused, match="not a folder"):
+        finish(LlamaCpp(linked, QUICK).serve(request_))
+    assert len(engine.running()) == 1
 
 
 @pytest.mark.parametrize(
@@ -334,7 +465,7 @@ def test_it_lives_as_long_as_a_lease_and_ends_when_idle(
     assert who is not None
     finish(engine.serve(request_))
     engine.take_lease(key, who)
-    engine.drop_lease(key)
+    drop_lease(paths, key)
     leases = paths.runtime / "engines" / f"{key}.leases"
     (leases / "4000000-1.00").write_text('{"pid": 4000000, "mark": "long dead"}')
     (leases / "garbage").write_text("{")

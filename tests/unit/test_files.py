@@ -54,6 +54,40 @@ def test_a_link_in_place_of_our_folder_is_refused(tmp_path: Path) -> None:
         files.private_dir(tmp_path / "run")
 
 
+@pytest.mark.parametrize("make", ["file", "broken link"])
+def test_what_is_no_folder_in_place_of_ours_is_refused(make: str, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    place.write_text("") if make == "file" else place.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Refused, match="not a folder"):
+        files.private_dir(place)
+
+
+def test_every_folder_down_to_a_private_one_is_made_private(tmp_path: Path) -> None:
+    root, leaf = tmp_path / "run", tmp_path / "run" / "a" / "b"
+    root.mkdir(mode=0o755)
+    assert files.private_tree(root, leaf) == leaf
+    modes = [stat.S_IMODE(folder.stat().st_mode) for folder in (root, root / "a", leaf)]
+    assert modes == [0o700] * 3
+
+
+@pytest.mark.parametrize("place", ["run", "run/a"])
+def test_a_folder_of_somebody_else_above_ours_is_refused(
+    place: str, tmp_path: Path, mocker: MockerFixture
+) -> None:
+    leaf = tmp_path / "run" / "a" / "b"
+    leaf.mkdir(parents=True)
+    foreign, lstat = tmp_path / place, Path.lstat
+
+    def status(path: Path) -> os.stat_result:
+        values = list(lstat(path))
+        values[stat.ST_UID] += path == foreign
+        return os.stat_result(values)
+
+    mocker.patch.object(Path, "lstat", status)
+    with pytest.raises(Refused, match=f"{foreign} is not a folder of this user's"):
+        files.private_tree(tmp_path / "run", leaf)
+
+
 def test_a_held_lock_is_refused_with_a_reason(tmp_path: Path) -> None:
     lock = tmp_path / "x.lock"
     with (

@@ -21,13 +21,13 @@ from agentlaunch.agents.base import UNSET, Handover, PrivateFile
 from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.base import Served
-from agentlaunch.engines.llama_cpp import PACKAGE
+from agentlaunch.engines.llama_cpp import Timing
 from agentlaunch.engines.remote import ALL_WIRES, KEY_VARIABLE, RemoteFacts, RemoteModel, probe
-from agentlaunch.errors import AgentlaunchError, EngineFailed, ModelUnavailable
+from agentlaunch.errors import AgentlaunchError, EngineFailed, ModelUnavailable, Refused
 from agentlaunch.launch import Ready
 from agentlaunch.machine.facts import Machine
 from agentlaunch.models.catalog import Catalog
-from agentlaunch.plan import Install, LaunchPlan, Pull, Wish
+from agentlaunch.plan import LaunchPlan, Pull, Wish
 from agentlaunch.settings import Paths
 from agentlaunch.survey import AgentState, Survey
 from agentlaunch.talk import Policy, Talk
@@ -220,6 +220,34 @@ def test_the_status_file_is_whole_and_readable_by_a_script(stage: str, tmp_path:
     assert list(place.parent.iterdir()) == [place]
 
 
+@pytest.mark.usefixtures("become")
+def test_nothing_is_swept_through_a_link_in_place_of_our_folder(
+    paths: Paths, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs" / "notes-1-2.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("")
+    paths.runtime.mkdir()
+    (paths.runtime / "launches").symlink_to(theirs.parent)
+    given = Handover(
+        ("claude",), {}, files=(PrivateFile(paths.runtime / "launches" / "x.json", b"x"),)
+    )
+    with pytest.raises(Refused):
+        launch.hand_over(a_ready(paths, given), a_talk(), paths, None)
+    assert [file.name for file in theirs.parent.iterdir()] == ["notes-1-2.txt"]
+
+
+@pytest.mark.usefixtures("become")
+def test_private_files_are_not_written_below_a_link(paths: Paths, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    paths.runtime.symlink_to(tmp_path / "theirs")
+    place = paths.runtime / "launches" / "x.json"
+    given = Handover(("claude",), {}, files=(PrivateFile(place, b"x"),))
+    with pytest.raises(Refused):
+        launch.hand_over(a_ready(paths, given), a_talk(), paths, None)
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
 # --- prepare ----------------------------------------------------------------------------------
 
 
@@ -242,51 +270,23 @@ def test_an_agent_that_vanished_is_an_error(
         )
 
 
+@pytest.mark.usefixtures("claude")
+def test_an_engine_of_ours_ends_after_the_users_idle_minutes(
+    paths: Paths, mocker: MockerFixture
+) -> None:
+    mocker.patch("agentlaunch.launch._request")
+    made = mocker.patch("agentlaunch.engines.llama_cpp.LlamaCpp")
+    made.return_value.serve.side_effect = EngineFailed("enough seen")
+    embedded = replace(a_plan(paths, some_facts()), remote=None, steps=())
+    where = launch.places(paths)
+    with pytest.raises(EngineFailed, match="enough seen"):
+        launch.prepare(embedded, a_talk(), paths, where, insecure=False, idle_minutes=40)
+    made.assert_called_once_with(paths, Timing(idle_s=2400.0))
+
+
 def test_a_pull_offline_is_refused_with_the_way_out(paths: Paths) -> None:
     made = replace(a_plan(paths, some_facts()), steps=(Pull("qwen3.5:9b", 5),))
     with pytest.raises(ModelUnavailable) as caught:
         launch.prepare(made, a_talk(offline=True), paths, launch.places(paths), insecure=False)
     assert caught.value.code == "offline"
     assert "--offline" in (caught.value.hint or "")
-
-
-def test_what_will_be_fetched_is_named_with_source_and_size(paths: Paths) -> None:
-    package = replace(PACKAGE, source="PyPI: x 1", size_bytes=7_000_000, download_bytes=None)
-    fetched = (Install(package), Pull("a:b", 6_600_000_000), Pull("c:d", None))
-    made = replace(a_plan(paths, some_facts()), steps=(*fetched, plan.HandOver("claude-code")))
-    assert launch.download_text(made) == [
-        "install PyPI: x 1 (7.0 MB)",
-        "download a:b (6.6 GB)",
-        "download c:d (?)",
-    ]
-
-
-# --- what the engine really allocated ---------------------------------------------------------
-
-
-def _with(paths: Paths, real: int | None, talk: Talk, **wish: Any) -> LaunchPlan:
-    made = a_plan(paths, some_facts(), **wish)
-    served = Served("embedded", Endpoint("http://x", ALL_WIRES, "m"), real, None, False)
-    return launch._with_real_context(made, served, talk)
-
-
-@pytest.mark.parametrize("real", [None, 65_536, 131_072])
-def test_as_much_context_as_planned_changes_nothing(real: int | None, paths: Paths) -> None:
-    talk = a_talk()
-    assert _with(paths, real, talk) == a_plan(paths, some_facts())
-    assert talk.warnings == []
-
-
-def test_less_context_than_planned_makes_a_smaller_contract_and_is_said(paths: Paths) -> None:
-    talk = a_talk()
-    context = _with(paths, 32_768, talk).context
-    assert (context.engine_tokens, context.agent_window_tokens) == (32_768, 32_768)
-    assert context.tier.name == "slim"
-    assert [row["code"] for row in talk.warnings] == ["less-context"]
-
-
-def test_less_context_than_asked_for_ends_the_launch(paths: Paths) -> None:
-    with pytest.raises(EngineFailed) as caught:
-        _with(paths, 32_768, a_talk(), context_tokens=65_536)
-    assert (caught.value.code, caught.value.exit_code) == ("less-context", 6)
-    assert "--context 32768" in (caught.value.hint or "")

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from pytest_mock import MockerFixture
 
 from agentlaunch import process
+from agentlaunch.engines import llama_cpp_host
 from agentlaunch.process import Background, Completed, Identity, ToolNotFound, ToolTimeout
 from waiting import wait_until
 
@@ -129,9 +131,34 @@ def test_a_running_process_has_an_identity(sleeper: subprocess.Popen[bytes]) -> 
     who = process.identity(sleeper.pid)
     assert who is not None
     assert who.pid == sleeper.pid
-    assert str(who) == f"{who.pid}-{who.started:.2f}"
+    assert str(who) == f"{who.pid}-{who.started}"
     assert process.is_alive(who)
-    assert process.is_alive(replace(who, started=float(f"{who.started:.2f}")))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the others write the time down at the start")
+def test_a_step_of_the_clock_changes_nobody(
+    sleeper: subprocess.Popen[bytes], mocker: MockerFixture
+) -> None:
+    who = process.identity(sleeper.pid)
+    assert who is not None
+    real = psutil.Process(sleeper.pid).create_time()
+    mocker.patch("psutil.Process.create_time", return_value=real + 3600)
+    assert process.identity(sleeper.pid) == who
+    assert process.is_alive(who)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the engine's own Python has no psutil")
+def test_the_background_process_of_the_engine_has_the_same_mark(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    who = process.identity(sleeper.pid)
+    assert who is not None
+    assert who.started == llama_cpp_host.start_mark(sleeper.pid)
+
+
+def test_memory_of_a_process_is_told_while_it_runs() -> None:
+    assert (process.memory_bytes(os.getpid()) or 0) > 1_000_000
+    assert process.memory_bytes(10**30) is None
 
 
 def test_our_own_identity_needs_no_number() -> None:
@@ -143,7 +170,7 @@ def test_our_own_identity_needs_no_number() -> None:
 @pytest.mark.parametrize("pid", [-1, 2**31, 10**30])
 def test_an_impossible_number_is_nobody(pid: int) -> None:
     assert process.identity(pid) is None
-    assert not process.is_alive(Identity(pid, 0.0))
+    assert not process.is_alive(Identity(pid, "0"))
 
 
 def test_a_process_that_ended_is_nobody_even_before_it_was_waited_for() -> None:
@@ -157,7 +184,7 @@ def test_a_recycled_number_is_somebody_else_and_is_never_hit(
 ) -> None:
     who = process.identity(sleeper.pid)
     assert who is not None
-    earlier = replace(who, started=who.started - 3600)
+    earlier = replace(who, started="1")
     assert not process.is_alive(earlier)
     assert process.end(earlier)
     assert sleeper.poll() is None

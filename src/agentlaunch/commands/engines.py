@@ -61,7 +61,9 @@ def stop(talk: Talk, model: str | None, *, force: bool) -> Result:
 
 
 def logs(talk: Talk, model: str | None, *, watch: bool) -> Result | None:
-    """The end of an engine's log, of the newest when several run."""
+    """The end of an engine's log: of the newest, or of the one that runs a model."""
+    if watch and talk.policy.json:
+        raise UsageError("--watch has no single JSON document", hint="leave --watch away")
     log = _log(model)
     if talk.policy.json:
         text = files.tail(log)
@@ -83,16 +85,23 @@ def logs(talk: Talk, model: str | None, *, watch: bool) -> Result | None:
 
 def _log(model: str | None) -> Path:
     paths = settings.paths()
-    engine = llama_cpp.LlamaCpp(paths)
-    for row in engine.running():
-        if model in (None, row.model):
-            return row.log
+    if model is None:
+        logs = list(paths.logs.glob("engine-*.log*"))
+    else:
+        logs = [row.log for row in llama_cpp.LlamaCpp(paths).running() if row.model == model]
+    newest = max(logs, key=_written_at, default=None)
+    if newest is not None:
+        return newest
     if model is not None:
         raise EngineFailed(f"no engine of ours runs {model}", hint="see `agentlaunch engines`")
-    old = sorted(paths.logs.glob("*.log*"), key=lambda file: file.stat().st_mtime)
-    if not old:
-        raise EngineFailed("no engine of ours has run yet", hint="agentlaunch up claude-code")
-    return old[-1]
+    raise EngineFailed("no engine of ours has run yet", hint="agentlaunch up claude-code")
+
+
+def _written_at(log: Path) -> float:
+    try:
+        return log.stat().st_mtime
+    except OSError:  # renamed by a launch just now
+        return 0.0
 
 
 def as_json(state: EngineState) -> dict[str, Any]:

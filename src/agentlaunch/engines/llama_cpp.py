@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,14 @@ class Running:
     answers: bool
     asleep: bool | None
     sessions: int
-    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The address of a process that died under living sessions."""
+
+    port: int
+    token: str = field(repr=False)
 
 
 class LlamaCpp:
@@ -93,10 +100,9 @@ class LlamaCpp:
 
     def running(self) -> tuple[Running, ...]:
         """The living processes; stale and unreadable state files are passed over."""
-        try:
-            keys = sorted(path.stem for path in self._folder.glob("*.json"))
-        except OSError:
-            return ()
+        if not (files.is_own(self._paths.runtime) and files.is_own(self._folder)):
+            return ()  # who else wrote there could name any process and any address
+        keys = sorted(path.stem for path in self._folder.glob("*.json"))
         return tuple(found for key in keys if (found := self._look(key, answer_s=1.0)) is not None)
 
     def logs(self, key: str) -> Path:
@@ -124,8 +130,8 @@ class LlamaCpp:
 
         The calling process gets a lease, which stays valid when it becomes the agent. The caller
         clamps `context_tokens` to what the model was trained for. Raises `MachineCannot` when
-        memory is short, `EngineFailed` when less context was allocated or nothing answers,
-        `AgentlaunchError` for weights that cannot be loaded.
+        memory is short, `EngineFailed` when less context was allocated, nothing answers or one
+        that others use hangs, `AgentlaunchError` for weights that cannot be loaded.
         """
         if os.name == "nt":
             raise NotSupported(
@@ -138,16 +144,18 @@ class LlamaCpp:
                 f"the embedded engine has no cache type {request.kv_cache_type!r}",
                 hint="use one of " + ", ".join(host.CACHE_TYPES),
             )
-        for folder in (self._paths.runtime, self._folder, self._paths.logs):
-            files.private_dir(folder)
+        files.private_tree(self._paths.runtime, self._folder)
+        files.private_dir(self._paths.logs)
         with contextlib.ExitStack() as held:
             lock = self._folder / f"{key}.lock"
             yield from managed.wait_for_lock(held, lock, what=f"loading {request.model}")
             found = self._look(key, answer_s=self._timing.answer_s)
             reused = found is not None and found.answers
             if found is None or not found.answers:
+                self._refuse_in_use(found)
+                former = self._former(key)
                 self._sweep(key, found)
-                found = yield from self._start(key, request)
+                found = yield from self._start(key, request, former)
             self.take_lease(key, _own_identity())
             props = _props(found.endpoint, self._timing.answer_s)
         return Served(
@@ -167,15 +175,11 @@ class LlamaCpp:
             folder = files.private_dir(self._folder / f"{key}.leases")
             files.write_json(folder / str(owner), {"pid": owner.pid, "mark": mark})
 
-    def drop_lease(self, key: str, owner: process.Identity | None = None) -> None:
-        """Give a lease back (default: this process's) before its owner ends."""
-        owner = owner or _own_identity()
-        (self._folder / f"{key}.leases" / str(owner)).unlink(missing_ok=True)
-
-    def stop(self, key: str, *, force: bool = False) -> bool:
-        """End a process; False when it did not run. `Refused` while sessions use it."""
+    def stop(self, key: str, *, force: bool = False, wait_s: float = 5.0) -> bool:
+        """End a process; False when it did not run. `Refused` while sessions use it, and while a
+        launch has held its lock for `wait_s` seconds."""
         lock = self._folder / f"{key}.lock"
-        with files.locked(lock, timeout_s=5.0, what="starting this engine"):
+        with files.locked(lock, timeout_s=wait_s, what="starting this engine"):
             found = self._look(key, answer_s=0.0)
             sessions = self._sessions(key)
             if found is not None and sessions and not force:
@@ -210,6 +214,8 @@ class LlamaCpp:
         if identity is None:
             return None
         props = _props(endpoint, answer_s)
+        if not props and not process.is_alive(identity):  # it was dying when it was asked
+            return None
         served = _context(props)
         asleep = props.get("is_sleeping") if props else None
         return Running(
@@ -225,8 +231,18 @@ class LlamaCpp:
             answers=served is not None and served >= context_tokens,
             asleep=asleep if isinstance(asleep, bool) else None,
             sessions=self._sessions(key),
-            mark=mark,
         )
+
+    def _refuse_in_use(self, found: Running | None) -> None:
+        """A process that hangs may only be slow: it is not ended under others' sessions."""
+        sessions = self._sessions(found.key, but=os.getpid()) if found is not None else 0
+        if found is not None and sessions:
+            raise EngineFailed(
+                f"the engine with {found.model} does not answer, and {sessions} running "
+                "session(s) use it",
+                hint="try again, or end it under them: agentlaunch engines stop --force",
+                code="engine-hangs",
+            )
 
     def _sweep(self, key: str, found: Running | None) -> None:
         """Remove a stale state file; end the process behind it when that still runs."""
@@ -243,7 +259,20 @@ class LlamaCpp:
 
     # --- starting --------------------------------------------------------------------------
 
-    def _start(self, key: str, request: ServeRequest) -> Work[Running]:
+    def _former(self, key: str) -> Former | None:
+        """Where a process was that died under sessions which still live: the next one takes its
+        place, so that their agents, which try again, find it."""
+        state = files.read_json(self._folder / f"{key}.json") or {}
+        port, token = state.get("port"), state.get("token")
+        if (
+            self._sessions(key, but=os.getpid())
+            and isinstance(port, int)
+            and isinstance(token, str)
+        ):
+            return Former(port, token)
+        return None
+
+    def _start(self, key: str, request: ServeRequest, former: Former | None) -> Work[Running]:
         """Start the background process and wait until it serves; leaves none when that fails."""
         python = managed.program(PACKAGE, "python", self._paths)
         if python is None:
@@ -252,9 +281,10 @@ class LlamaCpp:
                 hint="`agentlaunch up` installs it after asking",
                 code="engine-missing",
             )
+        yield from self._make_room()
         log = self.logs(key)
         _rotate(log)
-        config = self._config(key, request)
+        config = self._config(key, request, former)
         child = process.Background(
             [str(python), "-I", str(Path(host.__file__).resolve()), "start", str(os.getpid())],
             log=log,
@@ -282,6 +312,18 @@ class LlamaCpp:
             raise
         return found
 
+    def _make_room(self) -> Work[None]:
+        """End our processes that no session uses: their memory is what the next one may need.
+
+        The lock of another is not waited for (two launches could wait for each other): who has
+        it is about to use that process.
+        """
+        for found in self.running():
+            if not found.sessions:
+                yield Progress(f"stopping {found.model}, which no session uses")
+                with contextlib.suppress(Refused, EngineFailed):
+                    self.stop(found.key, wait_s=0.0)
+
     def _wait(self, child: process.Background, request: ServeRequest, log: Path) -> Work[None]:
         size = _weights(request).stat().st_size
         started = time.monotonic()
@@ -301,11 +343,11 @@ class LlamaCpp:
         if code != 0:
             raise load_error(code, request, log)
 
-    def _config(self, key: str, request: ServeRequest) -> dict[str, Any]:
+    def _config(self, key: str, request: ServeRequest, former: Former | None) -> dict[str, Any]:
         import secrets
 
         weights = str(_weights(request))
-        token = secrets.token_urlsafe(32)
+        token = former.token if former is not None else secrets.token_urlsafe(32)
         about = {
             "schema": "agentlaunch/engine/1",
             "token": token,
@@ -321,6 +363,7 @@ class LlamaCpp:
             "token": token,
             "model": request.model,
             "path": weights,
+            "port": former.port if former is not None else 0,
             "projector": str(request.projector) if request.projector else None,
             "context_tokens": request.context_tokens,
             "kv_cache_type": request.kv_cache_type,
@@ -334,7 +377,8 @@ class LlamaCpp:
 
 
 def _row(name: str, found: Running) -> EngineState:
-    loaded = Loaded(found.model, found.context_tokens, None, None, found.kv_cache_type, found.path)
+    size = process.memory_bytes(found.identity.pid)  # main memory; it tells nothing of the GPU's
+    loaded = Loaded(found.model, found.context_tokens, size, None, found.kv_cache_type, found.path)
     return EngineState(
         name=name,
         state="asleep" if found.asleep else "running",

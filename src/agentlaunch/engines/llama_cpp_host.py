@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LOAD_FAILED = 3
+PORT_TRIES = 20
+PORT_WAIT_S = 0.1
 ENGINE_MISSING = 4
 SERVER_DIED = 5
 
@@ -121,7 +123,7 @@ def load(config: dict[str, Any]) -> Any:
     if config["kv_cache_type"] not in {"f16", "bf16"}:  # a quantized cache needs it
         params.flash_attn_type = flash.LLAMA_FLASH_ATTN_TYPE_ENABLED
     params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    params.port = config["port"] if is_free(config["port"]) else 0
     params.api_keys = [config["token"]]
     params.cors_origins = ""  # the default lets every web page read our answers
     params.ui = False
@@ -161,6 +163,23 @@ def free_ram_bytes() -> int | None:
 
 
 # --- watching ----------------------------------------------------------------------------------
+
+
+def is_free(port: int) -> bool:
+    """Whether the port of a process that died can be had again; 0 is any port.
+
+    A killed process needs a moment to give its port back (seen: some tenths of a second).
+    """
+    import socket
+
+    for _ in range(PORT_TRIES):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(PORT_WAIT_S)
+        else:
+            return True
+    return False
 
 
 def watch(config: dict[str, Any], port: int) -> str:

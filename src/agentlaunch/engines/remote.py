@@ -20,6 +20,14 @@ from agentlaunch.progress import Progress, Work
 
 KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
 
+PRESETS = {
+    "vllm": "http://127.0.0.1:8000",
+    "lm-studio": "http://127.0.0.1:1234",
+    "llama-server": "http://127.0.0.1:8080",
+    "litellm": "http://127.0.0.1:4000",
+}
+"""Servers that already run, by the address that they listen on by default."""
+
 Kind = Literal["llama.cpp", "vllm", "ollama", "unknown"]
 
 WIRE_PATHS: dict[Wire, str] = {

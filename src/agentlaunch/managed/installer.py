@@ -63,7 +63,7 @@ def end_orphan(building: Path) -> None:
     if note is None:
         return
     try:
-        who = process.Identity(int(note["pid"]), float(note["started"]))
+        who = process.Identity(int(note["pid"]), str(note["started"]))
     except (KeyError, TypeError, ValueError):
         return
     process.end(who, grace_s=2.0)

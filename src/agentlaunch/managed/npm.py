@@ -43,6 +43,9 @@ def _npm_env(cache: Path, building: Path) -> dict[str, str]:
     env = {k: v for k, v in os.environ.items() if not k.lower().startswith(surrounding)}
     env |= {
         "npm_config_cache": str(cache),
+        # The default waits minutes before it says that there is no network
+        "npm_config_fetch_retries": "1",
+        "npm_config_fetch_retry_mintimeout": "2000",
         "npm_config_update_notifier": "false",
         "npm_config_audit": "false",
         "npm_config_fund": "false",

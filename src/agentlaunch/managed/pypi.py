@@ -83,6 +83,7 @@ def _pip_env(paths: Paths, building: Path) -> dict[str, str]:
         "PIP_CACHE_DIR": str(paths.cache / "pip"),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
+        "PIP_RETRIES": os.environ.get("PIP_RETRIES", "2"),
         "PIP_PROGRESS_BAR": "off",
         "UV_CACHE_DIR": str(paths.cache / "uv"),
         "UV_NO_PROGRESS": "1",
