@@ -377,6 +377,13 @@ def schema_name(own: Sequence[str]) -> str:
     return name
 
 
+def _version() -> Result:
+    from agentlaunch import __version__
+
+    data = {"version": __version__}
+    return Result("agentlaunch/version/1", data, lambda t: t.answer(f"agentlaunch {__version__}"))
+
+
 def _named(function: Command) -> Callable[[], None]:
     def command() -> None:
         """Stands in the list of commands; never called."""
@@ -405,9 +412,12 @@ def _everywhere(
 
     def command(**values: Any) -> None:
         invocation.add({name: values.pop(name) for name in GLOBALS})
-        values.pop("version", None)  # answered before anything was built
-        if values.pop("context_").invoked_subcommand is not None:
+        asked_version = values.pop("version", False)
+        if values.pop("context_").invoked_subcommand is not None and not asked_version:
             return
+        if asked_version:
+            invocation.exit_code = render(_version(), invocation.talk)
+            raise typer.Exit
         if takes_args:
             values["agent_args"] = invocation.agent_args
         result = function(invocation.talk, **values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,15 +24,15 @@ class Finding:
     remedy: str | None = None
 
 
-def check(survey: Survey, *, asked_agent: str | None) -> tuple[Finding, ...]:
-    """Every finding, in the order of the table below."""
+def check(survey: Survey, *, wanted_agents: Collection[str]) -> tuple[Finding, ...]:
+    """Every finding, in the order of the table below. A wanted agent must not be missing."""
     rows: list[Finding] = []
     for look in CHECKS:
-        rows += look(survey, asked_agent)
+        rows += look(survey, wanted_agents)
     return tuple(rows)
 
 
-def _memory(survey: Survey, _asked: str | None) -> list[Finding]:
+def _memory(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
     machine = survey.machine
     if machine.ram_bytes is None:
         return [Finding("memory", "warning", "how much memory there is could not be found out")]
@@ -42,7 +42,7 @@ def _memory(survey: Survey, _asked: str | None) -> list[Finding]:
     return [Finding("memory", "ok", text)]
 
 
-def _graphics(survey: Survey, _asked: str | None) -> list[Finding]:
+def _graphics(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
     if not survey.machine.gpus:
         return [Finding("graphics", "info", "no usable graphics card: models run on the CPU")]
     rows = []
@@ -52,7 +52,7 @@ def _graphics(survey: Survey, _asked: str | None) -> list[Finding]:
     return rows
 
 
-def _disk(survey: Survey, _asked: str | None) -> list[Finding]:
+def _disk(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
     free = survey.machine.disk_free_bytes
     if free is None:
         return [Finding("disk", "warning", "the free disk space could not be found out")]
@@ -62,14 +62,11 @@ def _disk(survey: Survey, _asked: str | None) -> list[Finding]:
     return [Finding("disk", "ok", text)]
 
 
-def _probes(survey: Survey, _asked: str | None) -> list[Finding]:
-    return [
-        Finding(note.source, "info", note.message)
-        for note in (*survey.machine.notes, *survey.notes)
-    ]
+def _probes(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
+    return [Finding(note.source, "info", note.message) for note in survey.machine.notes]
 
 
-def _engine(survey: Survey, _asked: str | None) -> list[Finding]:
+def _engine(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
     rows = []
     for engine in survey.engines:
         text = f"{engine.name} is {engine.state}"
@@ -83,25 +80,25 @@ def _engine(survey: Survey, _asked: str | None) -> list[Finding]:
     return rows
 
 
-def _agents(survey: Survey, asked: str | None) -> list[Finding]:
+def _agents(survey: Survey, wanted: Collection[str]) -> list[Finding]:
     rows = []
     for name, state in survey.agents.items():
         title = state.agent.title
         if not state.installed:
-            status: Status = "error" if name == asked else "info"
+            status: Status = "error" if name in wanted else "info"
             remedy = f"agentlaunch agents install {name}"
             rows.append(Finding(name, status, f"{title} is not installed", remedy))
         elif state.version is not None and not state.tested:
             tested = ", ".join(state.agent.tested_versions)
-            text = f"{title} {state.version} was not tested with agentlaunch ({tested})"
-            rows.append(Finding(name, "warning", text, f"agentlaunch agents install {name}"))
+            text = f"{title} {state.version} at {state.path} is not a tested version ({tested})"
+            rows.append(Finding(name, "info", text))
         else:
             words = f"{title} {state.version}" if state.version else title
             rows.append(Finding(name, "ok", f"{words} at {state.path}"))
     return rows
 
 
-CHECKS: Sequence[Callable[[Survey, str | None], list[Finding]]] = (
+CHECKS: Sequence[Callable[[Survey, Collection[str]], list[Finding]]] = (
     _memory,
     _graphics,
     _disk,

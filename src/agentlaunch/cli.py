@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; every ending of agentlaunch comes through here."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # started with the stream closed (`>&-`)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole run
     own, agent_args = _split(words)
     if own == ["--version"]:  # answered before the parser is even imported
         sys.stdout.write(f"agentlaunch {__version__}\n")
@@ -29,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         run.talk.policy = replace(run.talk.policy, json=True)
     if "--debug" in own:
         run.talk.policy = replace(run.talk.policy, debug=True)
-    schema = f"agentlaunch/{arguments.schema_name(own)}/1"
+    command = arguments.schema_name(own)
+    schema = f"agentlaunch/{command}/1"
+    run.talk.events = command == "models-pull"  # then also an error is one line
     try:
         _catch_sigterm()
         return _invoke(run, own, separated="--" in words)
@@ -126,7 +131,7 @@ def _from_os(error: OSError) -> errors.AgentlaunchError:
         )  # fmt: skip
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return errors.AgentlaunchError(
-            f"no permission to write{where}", hint="check who owns it", code="no-permission"
+            f"no permission{where}", hint="check who owns it", code="no-permission"
         )
     return errors.AgentlaunchError(f"{error.strerror or error}{where}", code="system")
 

@@ -1,4 +1,4 @@
-"""What we remember between runs: choices, measurements, predicted against allocated memory.
+"""What we remember between runs: the last choices.
 
 One small JSON file a kind in our state folder. Losing one loses comfort, never correctness, so a
 file that cannot be read counts as empty and the next write replaces it.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from agentlaunch import files
 
-Kind = Literal["choices", "loads"]
+Kind = Literal["choices"]
 
 MOST_ENTRIES = 200
 
@@ -37,13 +37,6 @@ class Records:
             for old in list(known)[:-MOST_ENTRIES]:
                 del known[old]
             files.write_json(self._file(kind), known)
-
-    def forget(self, kind: Kind, key: str) -> None:
-        """Drop what was remembered under a key."""
-        with files.locked(self.folder / "records.lock", timeout_s=5, what="its records"):
-            known = files.read_json(self._file(kind)) or {}
-            if known.pop(key, None) is not None:
-                files.write_json(self._file(kind), known)
 
     def _file(self, kind: Kind) -> Path:
         return self.folder / f"{kind}.json"

@@ -98,7 +98,7 @@ class Setting:
     """One row of the settings table: what it is, how its text is read, who may set it."""
 
     name: str
-    kind: Literal["text", "size", "tokens", "choice"]
+    kind: Literal["text", "size", "tokens", "minutes", "choice"]
     default: str | int | None
     help: str
     choices: tuple[str, ...] = ()
@@ -118,10 +118,11 @@ SETTINGS: tuple[Setting, ...] = (
         "slim", "choice", "auto", "send the agent's smaller prompt", ("auto", "off", "on"), True
     ),
     Setting("max_download", "size", 30 * 10**9, "largest download that --yes agrees to"),
-    Setting("idle_minutes", "tokens", 15, "minutes without work before an engine of ours ends"),
+    Setting("idle_minutes", "minutes", 15, "minutes without work before an engine of ours ends"),
 )
 _BY_NAME = {row.name: row for row in SETTINGS}
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+LARGEST = 2**63
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
@@ -171,17 +172,26 @@ def parse_value(row: Setting, raw: object, *, where: str) -> str | int | None:
         if text == "auto":
             return None
         number = text.lower().removesuffix("k")
-        if not number.isdecimal() or int(number) == 0:
+        if not number.isdecimal() or len(number) > 9 or int(number) == 0:
             raise UsageError(
                 f"{where}: {text!r} is not a number of tokens",
                 hint="a whole number such as 32768, 32k, or auto",
                 code="bad-value",
             )
         return int(number) * (1024 if number != text.lower() else 1)
+    if row.kind == "minutes":
+        short = text.isascii() and text.isdecimal() and len(text) <= 4
+        if not (short and 1 <= int(text) <= 1440):
+            raise UsageError(
+                f"{where}: {text!r} is not a number of minutes",
+                hint="a whole number from 1 to 1440",
+                code="bad-value",
+            )
+        return int(text)
     if row.kind == "size":
         return parse_bytes(text, where=where)
-    if not text:
-        raise UsageError(f"{where}: empty", code="bad-value")
+    if not text or not text.isprintable():
+        raise UsageError(f"{where}: {text!r} is no name", code="bad-value")
     return text
 
 
@@ -193,7 +203,7 @@ def parse_bytes(text: str, *, where: str) -> int:
         value = float(number)
     except ValueError:
         value = -1.0
-    if value < 0 or unit not in _UNITS or value != value or value == float("inf"):
+    if unit not in _UNITS or not 0 <= value * _UNITS[unit] < LARGEST:
         raise UsageError(
             f"{where}: {text!r} is not a size", hint="for example 30GB or 8GiB", code="bad-value"
         )
@@ -224,20 +234,25 @@ def _project_file(folder: Path) -> Path | None:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dict, {} when absent; raises `Refused` with line and column when broken."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return parse_toml(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Refused(
             f"{path} cannot be read: {error}",
             hint="mend the file or move it away; nothing was changed",
             code="unparsable-file",
         ) from error
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """TOML as a dict; raises `ValueError` with line and column, `RecursionError` when too deep."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    values: dict[str, Any] = tomllib.loads(data.decode("utf-8-sig"))
     return values
 
 

@@ -1,4 +1,4 @@
-"""Look at everything once, in parallel, and change nothing; every failure becomes a note.
+"""Look at everything once, in parallel, and change nothing; a failing probe is a note.
 
 A `Survey` is what `plan` and `checks` decide from. Looking at a model that was asked for by name or
 path belongs here too, since only here (and in `launch`) the world is touched.
@@ -21,7 +21,7 @@ from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import EngineState
 from agentlaunch.errors import ModelUnavailable, Refused
 from agentlaunch.machine import probe
-from agentlaunch.machine.facts import LiveFacts, Machine, Note
+from agentlaunch.machine.facts import LiveFacts, Machine
 from agentlaunch.models import catalog, gguf, store
 from agentlaunch.models.manifest import MODEL
 from agentlaunch.models.refs import Ref, looks_like_path, parse_ref
@@ -79,7 +79,6 @@ class Survey:
     stored: tuple[store.StoredModel, ...]
     engine_installed: bool
     ollama: Path | None
-    notes: tuple[Note, ...] = ()
 
     @property
     def installed_tags(self) -> frozenset[str]:
@@ -164,8 +163,8 @@ def look_at_model(text: str, known: catalog.Catalog, paths: Paths) -> Weights:
     Reads no network. Raises `BadGguf`, `ModelUnavailable` for a name outside the grammar.
     """
     if looks_like_path(text):
-        path = Path(text).expanduser().resolve()
-        if not path.is_file():
+        path = _path(text)
+        if path is None or not path.is_file():
             raise ModelUnavailable(f"there is no file {text}", hint="check the path to the .gguf")
         file = gguf.read_model(path)
         return Weights(path.name, None, path, None, file.size_bytes, file, None, "gguf")
@@ -186,6 +185,14 @@ def look_at_model(text: str, known: catalog.Catalog, paths: Paths) -> Weights:
         )
     size = entry.variant.size_bytes if entry is not None else None
     return Weights(str(ref), ref, None, None, size, None, entry, "catalog")
+
+
+def _path(text: str) -> Path | None:
+    """A path as the user wrote it, or None for what can be none (`~nobody`, a NUL in it)."""
+    try:
+        return Path(text).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError):
+        return None
 
 
 def ask_registry(weights: Weights, known: catalog.Catalog, *, insecure: bool) -> Weights:
@@ -223,13 +230,21 @@ def look_at_remote(url: str, key: str, agent: Agent) -> remote.RemoteFacts:
     return remote.probe(remote.normalized_url(url), key=key, wires=agent.wires)
 
 
-def look_for_overrides(agent: Agent, project: Path) -> tuple[str, ...]:
+def config_folder(agent: Agent, environ: Mapping[str, str]) -> Path:
+    """The user's own folder of an agent, wherever its variable has moved it."""
+    variable, default = agent.config_folder or ("", "~")
+    return Path(environ.get(variable) or default).expanduser()
+
+
+def look_for_overrides(agent: Agent, project: Path, config: Path) -> tuple[str, ...]:
     """Settings files that would send the agent elsewhere: what this launch overrides, in words.
+
+    `config` is the agent's folder in this launch: the user's own, or the clean one.
 
     Raises `Refused` where the file wins over any launcher: an administrator's, or a variable that
     no flag can take back. The launch could not keep its promise there.
     """
-    for file, settings in _settings(agent.managed_settings, project):
+    for file, settings in _settings(agent.managed_settings, project, config):
         names = _redirecting(settings)
         if names:
             raise Refused(
@@ -238,7 +253,7 @@ def look_for_overrides(agent: Agent, project: Path) -> tuple[str, ...]:
                 code="administrator-settings",
             )
     overridden = []
-    for file, settings in _settings(agent.settings_files, project):
+    for file, settings in _settings(agent.settings_files, project, config):
         env = settings.get("env")
         held = [name for name in agent.beyond_us if isinstance(env, dict) and env.get(name)]
         if held:
@@ -253,10 +268,12 @@ def look_for_overrides(agent: Agent, project: Path) -> tuple[str, ...]:
     return tuple(overridden)
 
 
-def _settings(places: Sequence[str], project: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _settings(
+    places: Sequence[str], project: Path, config: Path
+) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The JSON settings among files and folders; what is absent or broken is passed over."""
     for place in places:
-        path = project / Path(place).expanduser()
+        path = project / place.replace("{config}", str(config))
         for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
             data = files.read_json(file)
             if data is not None:
@@ -279,4 +296,4 @@ def remembered_agent(paths: Paths) -> str | None:
     """The agent of the last launch, if there was one."""
     choice = records.Records(paths.state).recall("choices", "last")
     name = (choice or {}).get("agent")
-    return name if isinstance(name, str) else None
+    return name if isinstance(name, str) and name in AGENTS else None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PLAIN_PROGRESS_EVERY_S = 10.0
 EVENT_EVERY_S = 0.5
 LONGEST_TEXT = 2_000
+NARROWEST_FIRST = 12
+BELOW = " " * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Talk:
             self.err.write("\n")
             return False
         word = answer.strip().lower()
-        return default if not word else word in {"y", "yes", "j", "ja", "o", "oui", "s", "si"}
+        return default if not word else word in {"y", "yes"}
 
     @property
     def may_ask(self) -> bool:
@@ -121,18 +123,17 @@ class Talk:
                 result: T = stop.value
                 return result
             now = time.monotonic()
-            if self.events and (
-                report.done_bytes == report.total_bytes or now - said >= EVENT_EVERY_S
-            ):
-                said = now
-                self.event(
-                    "progress",
-                    activity=report.activity,
-                    done_bytes=report.done_bytes,
-                    total_bytes=report.total_bytes,
-                )
-            new = report.activity != last_activity
-            if new or now - said >= PLAIN_PROGRESS_EVERY_S:
+            if self.policy.json:
+                whole = report.total_bytes is not None and report.done_bytes == report.total_bytes
+                if self.events and (whole or now - said >= EVENT_EVERY_S):
+                    said = now
+                    self.event(
+                        "progress",
+                        activity=report.activity,
+                        done_bytes=report.done_bytes,
+                        total_bytes=report.total_bytes,
+                    )
+            elif report.activity != last_activity or now - said >= PLAIN_PROGRESS_EVERY_S:
                 said, last_activity = now, report.activity
                 self.say(_progress_text(report))
 
@@ -188,28 +189,35 @@ class Talk:
         self.out.flush()
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table on stdout; on a narrow terminal it becomes blocks of `key: value`."""
+        """A table on stdout, whose last column may be sentences.
+
+        Where there is no room beside the others, that one stands below its row; on a terminal that
+        has no room for the others either, rows become blocks of `key: value`.
+        """
         width = self.width
         cells = [[clean(cell) for cell in row] for row in rows]
         widths = [max(len(h), *(len(r[i]) for r in cells), 0) for i, h in enumerate(headers)]
-        fixed = sum(widths[:-1]) + 2 * (len(headers) - 1)
-        if width - fixed < min(24, widths[-1]):
-            blocks = (
-                "\n".join(
-                    _wrapped(f"{head}: {cell}", width, "  ")
-                    for head, cell in zip(headers, row, strict=True)
-                    if cell
-                )
-                for row in cells
-            )
-            self.answer("\n\n".join(blocks))
-            return
-        heads = "  ".join(h.ljust(w) for h, w in zip(headers, widths, strict=True)).rstrip()
-        lines = [self._styled(heads, "1", self.out)]
-        for row in cells:
-            front = "".join(c.ljust(w) + "  " for c, w in zip(row[:-1], widths, strict=False))
-            lines.append(_wrapped(front + row[-1], width, " " * fixed))
-        self.out.write("\n".join(lines) + "\n")
+        beside = sum(widths[:-1]) + 2 * len(widths[:-1])
+        below = width - beside < min(24, widths[-1])
+        if below:
+            room = width - (beside - widths[0] - 2)
+            if room < min(NARROWEST_FIRST, widths[0]):
+                self.answer("\n\n".join(_block(headers, row, width) for row in cells))
+                return
+            widths[0] = min(widths[0], room)
+        lines = []
+        for *front, last in (headers, *cells):
+            padded = [cell.ljust(size) for cell, size in zip(front, widths, strict=False)]
+            if len(padded[0]) > widths[0]:  # a long name stands alone
+                padded[0] += "\n" + " " * widths[0]
+            start = "  ".join(padded)
+            if below:
+                lines += [start.rstrip(), _wrapped(BELOW + last, width, BELOW)]
+            else:
+                lines.append(_wrapped(f"{start}  {last}", width, " " * beside))
+        heads = 2 if below else 1
+        styled = [self._styled(line, "1", self.out) for line in lines[:heads]]
+        self.out.write("\n".join([*styled, *lines[heads:]]) + "\n")
         self.out.flush()
 
     @property
@@ -288,6 +296,11 @@ def _progress_text(report: Progress) -> str:
     if report.detail:
         parts.append(report.detail)
     return " · ".join(parts)
+
+
+def _block(headers: Sequence[str], row: Sequence[str], width: int) -> str:
+    pairs = zip(headers, row, strict=True)
+    return "\n".join(_wrapped(f"{head}: {cell}", width, "  ") for head, cell in pairs if cell)
 
 
 def _wrapped(text: str, width: int, indent: str) -> str:

@@ -74,6 +74,12 @@ def _json(capsys: pytest.CaptureFixture[str], *argv: str, status: int = 0) -> di
         (("engines", "stop", "nothing"), 6, "engine-failed"),
         (("engines", "logs"), 6, "engine-failed"),
         (("env", "claude-code", "--shell", "tcsh"), 2, "usage"),
+        (("up", "kiro", "--dry-run"), 5, "agent-not-supported"),
+        (("up", "Codex", "--dry-run"), 5, "agent-not-supported"),
+        (("up", "--model", "~nosuchuser/x.gguf", "--dry-run"), 7, "model-unavailable"),
+        (("up", "--context", "9" * 5000, "--dry-run"), 2, "bad-value"),
+        (("up", "--model", "a\0b.gguf", "--dry-run"), 2, "bad-value"),
+        (("config", "set", "max_download", "1e305TB"), 2, "bad-value"),
     ],
 )
 def test_every_kind_of_failure_has_its_status_and_an_envelope(
@@ -317,3 +323,125 @@ def test_a_server_that_does_not_tell_its_context_needs_the_flag(
         assert document["error"]["code"] == "needs-context"
         given = _json(capsys, "up", "--engine", engine.url, "--dry-run", "--context", "40960")
         assert given["data"]["context"]["engine_tokens"] == 40960
+
+
+def test_the_version_is_told_in_every_spelling(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _json(capsys, "--version")["data"]["version"]
+    for argv in (["--version"], ["-v", "--version"], ["--version", "models"]):
+        assert main(argv) == 0
+        assert capsys.readouterr().out.startswith("agentlaunch ")
+
+
+def test_a_closed_stdout_is_no_bug() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m agentlaunch config >&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_status_file_that_cannot_be_written_does_not_hide_the_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    argv = ["up", "--engine", "http://127.0.0.1:1", "--status-file", "/proc/nowhere/s.json"]
+    assert main(argv) == 6
+    assert "status" not in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_proxy_password_is_hidden_in_the_dry_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with AnthropicServer([text("x")]) as engine:
+        port = engine.url.rpartition(":")[2]
+        monkeypatch.setenv("HTTPS_PROXY", "http://user:PROXYSECRET@proxy.example:3128")
+        monkeypatch.setenv("NO_PROXY", "0.0.0.0")
+        _json(capsys, "up", "--engine", f"http://0.0.0.0:{port}", "--dry-run")
+        main(["--json", "up", "--engine", f"http://0.0.0.0:{port}", "--dry-run"])
+        out = capsys.readouterr().out
+    assert "PROXYSECRET" not in out
+    assert "http://***@proxy.example:3128" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "status"), [((), 6), (("--model", "a"), 0), (("--context", "2048"), 0)]
+)
+def test_a_window_that_is_too_small_is_refused_unless_asked_for(
+    argv: tuple[str, ...], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with AnthropicServer([text("x")]) as engine:
+        engine.model_rows = [{"id": "a", "max_model_len": 2048}]
+        document = _json(capsys, "up", "--engine", engine.url, "--dry-run", *argv, status=status)
+    codes = [warning["code"] for warning in document.get("warnings", [])]
+    assert ("small-context" in codes) is (status == 0)
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:9/ns/m:tag", "hf.co/u/r:Q4", "./model.gguf"])
+def test_a_project_file_may_not_name_a_server_or_a_file_for_the_model(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "agentlaunch.toml").write_text(f'model = "{name}"\n')
+    monkeypatch.chdir(tmp_path)
+    document = _json(capsys, "up", "--dry-run", status=8)
+    assert document["error"]["code"] == "project-may-not"
+
+
+def test_a_template_without_tools_is_refused_before_anything_is_fetched(
+    tmp_path: Path, claude: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deaf = write_gguf(tmp_path / "deaf.gguf", *small_llama(template="{{ messages }}"))
+    assert main(["up", "claude-code", "--yes", "--model", str(deaf)]) == 3
+    assert "--skip-proof" in capsys.readouterr().err
+    assert not (home / ".local" / "share" / "agentlaunch" / "managed").exists()
+
+
+def test_a_project_that_cannot_be_launched_does_not_stop_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings_file = tmp_path / ".claude" / "settings.json"
+    settings_file.parent.mkdir()
+    settings_file.write_text('{"env": {"ANTHROPIC_UNIX_SOCKET": "/tmp/s"}}')
+    monkeypatch.chdir(tmp_path)
+    _json(capsys, "models", "--offline")
+    document = _json(capsys, "up", "--dry-run", "--offline", status=8)
+    assert document["error"]["code"] == "unroutable-settings"
+
+
+def test_a_moved_settings_folder_of_the_agent_is_looked_at_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "settings.json").write_text('{"env": {"ANTHROPIC_UNIX_SOCKET": "/tmp/s"}}')
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path))
+    _json(capsys, "up", "--dry-run", "--offline", status=8)
+    _json(capsys, "up", "--dry-run", "--offline", "--home", "clean")  # it is not in use there
+
+
+def test_a_remembered_agent_that_is_gone_is_forgotten(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choices = home / ".local" / "state" / "agentlaunch" / "choices.json"
+    choices.parent.mkdir(parents=True)
+    choices.write_text('{"last": {"agent": "gone"}}')
+    assert _json(capsys, "models", "--offline")["data"]["agent"] == "claude-code"
+
+
+def test_env_needs_the_agent_so_that_its_function_cannot_call_itself(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with AnthropicServer([text("x")]) as engine:
+        document = _json(capsys, "env", "claude-code", "--engine", engine.url, status=5)
+    assert "agents install" in document["error"]["hint"]
+    assert list(home.rglob("*.json")) == []
+
+
+def test_env_of_two_engines_writes_two_files(
+    claude: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with AnthropicServer([text("x")], model="a") as one, AnthropicServer([], model="b") as two:
+        first = _json(capsys, "env", "claude-code", "--engine", one.url)["data"]["argv"]
+        second = _json(capsys, "env", "claude-code", "--engine", two.url)["data"]["argv"]
+    place = first.index("--settings") + 1
+    assert first[place] != second[place]
+    assert one.url in Path(first[place]).read_text()

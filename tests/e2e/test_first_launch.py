@@ -73,7 +73,7 @@ def test_a_real_agent_is_answered_by_a_real_model(
 
 
 def test_each_step_is_said_as_it_happens(first: subprocess.CompletedProcess[str]) -> None:
-    steps = ("installed PyPI: xllamacpp", "installed npm: @anthropic-ai/claude-code", "loaded ")
+    steps = ("installed npm: @anthropic-ai/claude-code", "installed PyPI: xllamacpp", "loaded ")
     places = [first.stderr.find(step) for step in steps]
     assert -1 not in places
     assert places == sorted(places)

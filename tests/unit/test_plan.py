@@ -19,6 +19,7 @@ from agentlaunch.engines.llama_cpp import PACKAGE
 from agentlaunch.engines.remote import ALL_WIRES, RemoteFacts, RemoteModel
 from agentlaunch.errors import (
     AgentlaunchError,
+    EngineFailed,
     MachineCannot,
     ModelUnavailable,
     NotSupported,
@@ -100,7 +101,7 @@ def a_file(
         14_336,
         weights=tensors,
     )
-    file = gguf.ModelFile("Big", shape, takes_tools, size, None, "q4_k_m")
+    file = gguf.ModelFile("Big", shape, takes_tools, size, "q4_k_m")
     path = BIG
     return Weights("big.gguf", None, path, None, size, file, None, "gguf")
 
@@ -133,8 +134,8 @@ def test_everything_is_brought_where_nothing_is() -> None:
     made = make(world(computer(32), agent=ABSENT, engine_installed=False))
     pick = CATALOG.get("qwen3.6:35b").variant
     assert made.steps == (
+        Install(AGENT.package or PACKAGE),  # first: what it lacks is told before anything comes
         Install(PACKAGE),
-        Install(AGENT.package or PACKAGE),
         Pull("qwen3.6:35b", pick.size_bytes),
         StartEngine("embedded", reuse=False),
         Load("qwen3.6:35b", 65_536),
@@ -519,8 +520,22 @@ def test_a_server_without_the_agents_wire_is_not_supported() -> None:
 def test_the_context_of_a_server_is_what_it_says_or_less(
     says: int | None, asked: int | None, gets: int, warned: list[str]
 ) -> None:
-    made = make(world(computer(8)), remote=served(RemoteModel("m", says)), context_tokens=asked)
+    server = served(RemoteModel("m", says))
+    made = make(world(computer(8)), remote=server, model="m", context_tokens=asked)
     assert (made.context.engine_tokens, codes(made)) == (gets, warned)
+
+
+def test_a_server_with_too_small_a_window_is_refused_unless_it_was_chosen() -> None:
+    with pytest.raises(EngineFailed, match="8,192 tokens") as caught:
+        make(world(computer(8)), remote=served(RemoteModel("m", 8192)))
+    assert (caught.value.exit_code, caught.value.code) == (6, "context-too-small")
+
+
+def test_what_does_not_fit_on_the_disk_all_together_is_refused_before_anything_comes() -> None:
+    small = replace(computer(32), disk_free_bytes=300_000_000)
+    with pytest.raises(MachineCannot, match="300 MB are free") as caught:
+        make(world(small, agent=ABSENT, engine_installed=False), weights=a_file())
+    assert (caught.value.exit_code, caught.value.code) == (4, "no-disk")
 
 
 def test_a_server_that_does_not_say_its_context_needs_the_flag() -> None:

@@ -26,19 +26,19 @@ def test_nothing_is_recalled_where_nothing_was_remembered(records: Records) -> N
     assert not records.folder.exists()
 
 
-def test_kinds_and_keys_do_not_mix(records: Records) -> None:
+def test_keys_do_not_mix_and_the_newest_value_counts(records: Records) -> None:
     records.remember("choices", "a", {"x": 1})
-    records.remember("loads", "a", {"x": 2})
-    records.remember("loads", "b", {"x": 3})
-    assert records.recall("choices", "a") == {"x": 1}
-    assert records.recall("loads", "a") == {"x": 2}
-    assert records.recall("choices", "b") is None
+    records.remember("choices", "b", {"x": 3})
+    records.remember("choices", "a", {"x": 2})
+    assert records.recall("choices", "a") == {"x": 2}
+    assert records.recall("choices", "b") == {"x": 3}
+    assert records.recall("choices", "c") is None
 
 
 def test_the_newest_value_counts(records: Records) -> None:
     for number in (1, 2):
-        records.remember("loads", "a", {"x": number})
-    assert records.recall("loads", "a") == {"x": 2}
+        records.remember("choices", "a", {"x": number})
+    assert records.recall("choices", "a") == {"x": 2}
 
 
 def test_the_oldest_go_when_there_are_too_many_and_a_touched_one_is_young_again(
@@ -46,21 +46,11 @@ def test_the_oldest_go_when_there_are_too_many_and_a_touched_one_is_young_again(
 ) -> None:
     many = {str(n): {"n": n} for n in range(MOST_ENTRIES)}
     records.folder.mkdir()
-    (records.folder / "loads.json").write_text(json.dumps(many))
-    records.remember("loads", "0", {"n": 0})
-    records.remember("loads", "new", {"n": -1})
-    kept = json.loads((records.folder / "loads.json").read_text())
+    (records.folder / "choices.json").write_text(json.dumps(many))
+    records.remember("choices", "0", {"n": 0})
+    records.remember("choices", "new", {"n": -1})
+    kept = json.loads((records.folder / "choices.json").read_text())
     assert list(kept) == [*map(str, range(2, MOST_ENTRIES)), "0", "new"]
-
-
-def test_what_is_forgotten_is_gone_and_the_rest_stays(records: Records) -> None:
-    records.forget("choices", "a")
-    assert not (records.folder / "choices.json").exists()
-    records.remember("choices", "a", {"x": 1})
-    records.remember("choices", "b", {"x": 2})
-    records.forget("choices", "a")
-    assert records.recall("choices", "a") is None
-    assert records.recall("choices", "b") == {"x": 2}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +74,6 @@ def test_the_records_are_private(records: Records) -> None:
 
 def test_two_that_remember_at_once_lose_nothing(records: Records) -> None:
     with ThreadPoolExecutor(4) as pool:
-        done = [pool.submit(records.remember, "loads", str(n), {"n": n}) for n in range(20)]
+        done = [pool.submit(records.remember, "choices", str(n), {"n": n}) for n in range(20)]
     assert [job.exception() for job in done] == [None] * 20
-    assert [records.recall("loads", str(n)) for n in range(20)] == [{"n": n} for n in range(20)]
+    assert [records.recall("choices", str(n)) for n in range(20)] == [{"n": n} for n in range(20)]

@@ -94,6 +94,21 @@ def test_sizes_are_read_in_decimal_and_binary_units(text: str, size: int) -> Non
     assert settings.parse_bytes(text, where="x") == size
 
 
+@pytest.mark.parametrize(("text", "minutes"), [("1", 1), (" 90 ", 90), ("1440", 1440)])
+def test_minutes_are_a_whole_number(text: str, minutes: int) -> None:
+    row = settings.setting("idle_minutes")
+    assert settings.parse_value(row, text, where="x") == minutes
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "-1", "1441", "99999", "32k", "auto", "1.5", "\N{SUPERSCRIPT TWO}", "1" * 5000],
+)
+def test_what_is_no_number_of_minutes_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="minutes"):
+        settings.parse_value(settings.setting("idle_minutes"), text, where="x")
+
+
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "1XB", "nan", "inf", "1e999", "ten"])
 def test_what_is_no_size_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):

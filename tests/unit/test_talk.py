@@ -8,6 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_mock import MockerFixture
 
 from agentlaunch.errors import Refused, UsageError
 from agentlaunch.progress import Progress, Work
@@ -79,7 +80,8 @@ def test_yes_answers_a_question() -> None:
 @pytest.mark.parametrize(
     ("typed", "default", "answer"),
     [("\n", True, True), ("\n", False, False), ("n\n", True, False), ("YES\n", False, True),
-     ("", True, False), ("what\n", True, False)],
+     ("", True, False), ("what\n", True, False),
+     ("ja\n", True, False), ("o\n", True, False), ("si\n", True, False)],
 )  # fmt: skip
 def test_a_person_answers_a_question(
     typed: str, default: bool, answer: bool, monkeypatch: pytest.MonkeyPatch
@@ -139,15 +141,45 @@ def test_an_escape_sequence_becomes_visible() -> None:
     assert clean("a\x1b[31mb\u202ec") == "a\\x1b[31mb\\u202ec"
 
 
-def test_a_narrow_terminal_gets_blocks_instead_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
+ROWS = [
+    ("short", "ok", "because it is a long story that must be wrapped"),
+    ("a-name-that-is-far-too-long", "bad", "no"),
+]
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (
+            "50",
+            "NAME                         STATUS\n    WHY\n"
+            "short                        ok\n"
+            "    because it is a long story that must be\n    wrapped\n"
+            "a-name-that-is-far-too-long  bad\n    no\n",
+        ),
+        (
+            "30",
+            "NAME                    STATUS\n    WHY\n"
+            "short                   ok\n"
+            "    because it is a long story\n    that must be wrapped\n"
+            "a-name-that-is-far-too-long\n                        bad\n    no\n",
+        ),
+    ],
+)
+def test_on_a_narrow_terminal_the_last_column_stands_below_its_row(
+    columns: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     talk = _talk()
-    rows = [("a-rather-long-name", "ok", "because it is a long story that must be wrapped")]
-    talk.table(("NAME", "STATUS", "WHY"), rows)
-    assert _text(talk.out) == (
-        "NAME: a-rather-long-name\nSTATUS: ok\n"
-        "WHY: because it is a long story that\n  must be wrapped\n"
-    )
+    talk.table(("NAME", "STATUS", "WHY"), ROWS)
+    assert _text(talk.out) == shown
+
+
+def test_a_terminal_without_room_for_columns_gets_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    talk = _talk()
+    talk.table(("NAME", "A LONG HEAD", "WHY"), [("a-rather-long-name", "ok", "a long story")])
+    assert _text(talk.out) == "NAME:\n  a-rather-long-name\nA LONG HEAD: ok\nWHY: a long story\n"
 
 
 def test_a_wide_terminal_gets_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,3 +228,32 @@ def test_events_are_one_line_each() -> None:
         {"event": "progress", "activity": "down", "done_bytes": 10, "total_bytes": 10},
         {"event": "done", "ref": "a:b"},
     ]
+
+
+def test_work_of_unknown_size_is_an_event_by_time_only(mocker: MockerFixture) -> None:
+    mocker.patch("agentlaunch.talk.time.monotonic", side_effect=[0.0, 0.1, 0.2, 0.7, 0.8])
+    talk = _talk(json=True)
+    talk.events = True
+
+    def work() -> Work[None]:
+        for done_bytes in (None, 1, 2, 3):
+            yield Progress("asking", done_bytes)
+
+    talk.follow(work())
+    lines = [json.loads(line) for line in _text(talk.out).splitlines()]
+    assert [line["done_bytes"] for line in lines] == [2]
+
+
+def test_a_pull_that_is_not_json_says_a_line_every_ten_seconds(mocker: MockerFixture) -> None:
+    mocker.patch("agentlaunch.talk.time.monotonic", side_effect=map(float, range(14)))
+    talk = _talk()
+    talk.events = True
+
+    def work() -> Work[None]:
+        for done_bytes in range(13):
+            yield Progress("downloading", done_bytes, 100)
+
+    talk.follow(work())
+    assert (
+        _text(talk.err) == "downloading · 0 B of 100 B (0 %)\ndownloading · 10 B of 100 B (10 %)\n"
+    )

@@ -104,7 +104,9 @@ class Agent:
     managed_settings: tuple[str, ...] = ()
     """Administrator files and folders that outrank every flag of ours, if the agent has such."""
     settings_files: tuple[str, ...] = ()
-    """Settings files of the user (`~`) and the project (relative): looked at before a launch."""
+    """Settings files, of the project (relative) or in `{config}`: looked at before a launch."""
+    config_folder: tuple[str, str] | None = None
+    """The variable that moves the user's folder of this agent, and where it lies without."""
     beyond_us: tuple[str, ...] = ()
     """Variables that, set in such a file, no flag of ours can take back."""
 

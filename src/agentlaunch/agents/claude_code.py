@@ -345,10 +345,11 @@ AGENT = Agent(
     is_headless=is_headless,
     output_variable="CLAUDE_CODE_MAX_OUTPUT_TOKENS",
     settings_files=(
-        "~/.claude/settings.json",
+        "{config}/settings.json",
         ".claude/settings.json",
         ".claude/settings.local.json",
     ),
+    config_folder=("CLAUDE_CONFIG_DIR", "~/.claude"),
     beyond_us=BEYOND_US,
     managed_settings=(
         "/etc/claude-code/managed-settings.json",

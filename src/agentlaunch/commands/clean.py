@@ -19,13 +19,15 @@ from agentlaunch.units import format_bytes
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something of ours that can go, under the name that selects it."""
+    """Something of ours that can go, under the name that selects it. `served` is what an engine of
+    ours may be reading, or running from."""
 
     name: str
     what: str
     path: Path
     size_bytes: int
     remove: Callable[[], object]
+    served: bool = False
 
 
 def run(talk: Talk, names: tuple[str, ...], *, everything: bool) -> Result:
@@ -56,7 +58,8 @@ def run(talk: Talk, names: tuple[str, ...], *, everything: bool) -> Result:
     total = sum(item.size_bytes for item in chosen)
     if not talk.ask(f"Remove these ({format_bytes(total)})?", flag="--yes", default=False):
         return Result("agentlaunch/clean/1", data, lambda t: t.say("nothing was done"))
-    _stop_engines(paths)
+    if any(item.served for item in chosen):
+        _stop_engines(paths)
     for item in chosen:
         item.remove()
     data["removed"] = [item.name for item in chosen]
@@ -70,10 +73,18 @@ def found(paths: Paths) -> tuple[Item, ...]:
     for row in managed.installed_all(paths):
         name = f"{row.name}@{row.version}"
         what = "environment" if row.complete else "unfinished installation"
-        items.append(Item(name, what, row.path, row.size_bytes, partial(managed.remove, row)))
+        remove = partial(managed.remove, row)
+        items.append(Item(name, what, row.path, row.size_bytes, remove, served=row.complete))
     ours = store.Store(paths.models, ours=True)
     items += [
-        Item(str(m.ref), "model", m.model_path, m.size_bytes, partial(ours.remove, m.ref))
+        Item(
+            str(m.ref),
+            "model",
+            m.model_path,
+            m.size_bytes,
+            partial(ours.remove, m.ref),
+            served=True,
+        )
         for m in ours.list()
     ]
     left = ours.leftovers()
@@ -89,9 +100,9 @@ def found(paths: Paths) -> tuple[Item, ...]:
 
 
 def _stop_engines(paths: Paths) -> None:
-    """Engines of ours read what is removed; one that a session uses refuses, and nothing goes."""
+    """Stop every engine of ours; raises `Refused` before the first when a session uses one."""
     engine = llama_cpp.LlamaCpp(paths)
-    for row in engine.running():
+    for row in sorted(engine.running(), key=lambda row: -row.sessions):  # the refusing ones first
         engine.stop(row.key)
 
 

@@ -15,9 +15,10 @@ MARKS = {"ok": "ok", "info": "info", "warning": "WARN", "error": "ERROR"}
 
 def run(talk: Talk, agent: str | None) -> Result:
     """All findings; status 3 when an error stands. Raises `UsageError` for an unknown agent."""
-    asked = find(agent).name if agent is not None else None
-    seen = survey.look(settings.paths())
-    findings = checks.check(seen, asked_agent=asked)
+    paths = settings.paths()
+    wanted = _wanted_agents(agent, paths)
+    seen = survey.look(paths)
+    findings = checks.check(seen, wanted_agents=wanted)
     data = {
         "machine": models.machine_json(seen.machine),
         "engines": [engines.as_json(row) for row in seen.engines],
@@ -34,3 +35,11 @@ def run(talk: Talk, agent: str | None) -> Result:
 
     broken = any(row.status == "error" for row in findings)
     return Result("agentlaunch/doctor/1", data, draw, exit_code=3 if broken else 0)
+
+
+def _wanted_agents(asked: str | None, paths: settings.Paths) -> frozenset[str]:
+    """Agents that must be here: the one asked for, the one in the settings, the last one used."""
+    named = (asked, settings.load()["agent"].value)
+    wanted = {find(str(name)).name for name in named if name is not None}
+    remembered = survey.remembered_agent(paths)
+    return frozenset(wanted if remembered is None else {*wanted, remembered})

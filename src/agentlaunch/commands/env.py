@@ -2,66 +2,92 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from agentlaunch import files, plan, settings
+from agentlaunch import launch, plan, settings
 from agentlaunch.agents.base import Handover, Unset
 from agentlaunch.commands import up
 from agentlaunch.commands.result import Result
+from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines import llama_cpp
-from agentlaunch.errors import EngineFailed, UsageError
+from agentlaunch.errors import EngineFailed, NotSupported, UsageError
 from agentlaunch.talk import Talk
 
 
 def run(
     talk: Talk, flags: Mapping[str, object | None], args: Sequence[str], *, shell: str | None
 ) -> Result:
-    """Exports, unsets and a function, with real values. Raises `EngineFailed` when nothing runs.
+    """Exports, unsets and a function, with real values, the token among them.
 
-    The token is part of it: the settings file that the agent is pointed at stays, readable by this
-    user alone, until the engine ends.
+    The settings file that the agent is pointed at stays, readable by this user alone: one for an
+    engine of ours is swept when that engine has ended, `agentlaunch clean` removes the others.
+    Raises `EngineFailed` when no engine runs with this model, `NotSupported` without the agent.
     """
     kind = shell or ("json" if talk.policy.json else "bash")
     if kind not in {*SHELLS, "json"}:
         raise UsageError(f"--shell: {kind!r} is not one of {', '.join((*SHELLS, 'json'))}")
     asked = up.look(talk, flags, args)
+    up.check_settings_files(talk, asked)
     made = up.decide(talk, asked)
-    where = plan.Places(
-        runtime=asked.paths.runtime / "env",
-        homes=asked.places.homes,
-        run_name="env",
-        environ=asked.places.environ,
+    agent = made.wish.agent
+    if made.agent.path is None:
+        raise NotSupported(
+            f"{agent.title} is not installed", hint=f"agentlaunch agents install {agent.name}"
+        )
+    found = _find(made, asked.paths)
+    where = replace(
+        asked.places, runtime=asked.paths.runtime / launch.ENVIRONMENTS, run_name=found.run_name
     )
-    given = plan.handover(made.wish, made.agent, _endpoint(made, asked.paths), made.context, where)
-    for file in given.files:
-        files.private_dir(file.path.parent)
-        files.write_atomic(file.path, file.content)
-    for seed in given.seeds:
-        if not seed.path.exists():
-            files.write_atomic(seed.path, seed.content)
+    given = plan.handover(made.wish, made.agent, found.endpoint, found.context, where)
+    launch.sweep(asked.paths)
+    launch.write_files(given, asked.paths)
     data = as_json(given)
     if kind == "json":
         return Result("agentlaunch/env/1", data, lambda t: t.result("agentlaunch/env/1", data))
-    text = SHELLS[kind](given, made.wish.agent.binary)
+    text = SHELLS[kind](given, agent.binary)
     return Result("agentlaunch/env/1", data, lambda t: t.answer(text))
 
 
-def _endpoint(made: plan.LaunchPlan, paths: settings.Paths) -> Endpoint:
-    """The engine that runs now with this model. Raises `EngineFailed`."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The engine that a shell is pointed at; `run_name` tells its settings file from others."""
+
+    endpoint: Endpoint
+    context: ContextPlan
+    run_name: str
+
+
+def _find(made: plan.LaunchPlan, paths: settings.Paths) -> _Found:
+    """The engine that runs now with this very model. Raises `EngineFailed`."""
+    wish, home = made.wish, made.wish.home
     if made.remote is not None:
-        model = made.remote.pick(made.wish.model)
-        return Endpoint(made.remote.url, made.remote.wires, model.name, made.remote.key)
+        model = made.remote.pick(wish.model)
+        endpoint = Endpoint(made.remote.url, made.remote.wires, model.name, made.remote.key)
+        words = f"{made.remote.url} {model.name} {made.context.engine_tokens} {home}"
+        return _Found(endpoint, made.context, hashlib.sha256(words.encode()).hexdigest()[:16])
     name = plan.served_name(made.model.id)
+    path = made.model.weights.path if made.model.weights is not None else None
     for running in llama_cpp.LlamaCpp(paths).running():
-        if running.answers and running.model == name:
-            return running.endpoint
+        same = running.model == name and path in {None, running.path}
+        if not (running.answers and same):
+            continue
+        if (wish.context_tokens or 0) > running.context_tokens:
+            raise EngineFailed(
+                f"the engine with {name} has {running.context_tokens:,} tokens, fewer than asked",
+                hint=f"leave --context away, or start it anew: agentlaunch up {wish.agent.name}",
+                code="less-context",
+            )
+        context = plan.context_for(wish, running.context_tokens, running.kv_cache_type)
+        return _Found(running.endpoint, context, f"{home}-{running.identity}")
     raise EngineFailed(
         f"no engine runs with {name}",
-        hint=f"start it with a launch: agentlaunch up {made.wish.agent.name}",
+        hint=f"start it with a launch: agentlaunch up {wish.agent.name}",
         code="engine-not-running",
     )
 

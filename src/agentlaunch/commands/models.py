@@ -9,6 +9,7 @@ from typing import Any
 from agentlaunch import launch, plan, settings, survey
 from agentlaunch.commands import up
 from agentlaunch.commands.result import Result
+from agentlaunch.errors import ModelUnavailable
 from agentlaunch.machine.facts import Machine
 from agentlaunch.models import catalog
 from agentlaunch.models.choose import Candidate, Choice
@@ -76,20 +77,21 @@ def show(talk: Talk, ref: str, flags: Mapping[str, object | None]) -> Result:
     tokens = plan.default_context(asked.wish, weights)
     kind = "f16" if asked.wish.kv_cache == "auto" else asked.wish.kv_cache
     candidate = plan.candidate_of(asked.survey, asked.wish, weights, tokens, kind)
-    data = _model_json(weights, candidate)
+    data = _model_json(weights, candidate, asked.paths)
     return Result("agentlaunch/models-show/1", data, lambda t: _draw_model(t, data, candidate))
 
 
-def _model_json(weights: survey.Weights, candidate: Candidate) -> dict[str, Any]:
+def _model_json(
+    weights: survey.Weights, candidate: Candidate, paths: settings.Paths
+) -> dict[str, Any]:
     model = weights.entry.model if weights.entry is not None else None
     file, shape = weights.file, weights.file.shape if weights.file is not None else None
     tools: bool | None = file.takes_tools if file is not None else None
     if tools is None and model is not None:
         tools = model.tools
-    source = {"store": "ollama"}.get(weights.source, weights.source)
     return {
         "id": weights.id,
-        "source": source,
+        "source": _source(weights, paths),
         "architecture": shape.architecture if shape else (model.architecture if model else None),
         "parameters": (shape.parameters if shape else None)
         or (model.params_total if model else None),
@@ -101,6 +103,10 @@ def _model_json(weights: survey.Weights, candidate: Candidate) -> dict[str, Any]
         "tools": tools,
         "thinking": model.thinking if model else None,
         "vision": model.vision if model else None,
+        "licence": model.licence if model else None,
+        "released": model.released if model else None,
+        "min_ollama": model.min_ollama if model else None,
+        "strengths": model.strengths if model else None,
         "fit": candidate.as_json(),
         "scores": [score._asdict() for score in model.scores] if model else [],
         "problems": [row._asdict() for row in model.problems] if model else [],
@@ -108,9 +114,21 @@ def _model_json(weights: survey.Weights, candidate: Candidate) -> dict[str, Any]
     }
 
 
+def _source(weights: survey.Weights, paths: settings.Paths) -> str:
+    """CONTRACT's word for it: what lies in our own store came from the registry."""
+    if weights.source != "store" or weights.path is None:
+        return weights.source
+    return "registry" if weights.path.is_relative_to(paths.models) else "ollama"
+
+
 def _draw_model(talk: Talk, data: Mapping[str, Any], candidate: Candidate) -> None:
     fit = candidate.fit
     talk.answer(f"{data['id']} ({data['architecture'] or 'unknown architecture'})")
+    if data["strengths"] is not None:
+        talk.answer(f"  {data['strengths']}")
+        talk.answer(f"  licence     {data['licence']}, released {data['released']}")
+    if data["min_ollama"] is not None:
+        talk.answer(f"  Ollama      reads it from {data['min_ollama']} on")
     talk.answer(f"  context     up to {data['context_max_tokens'] or '?'} tokens")
     talk.answer(f"  tools       {_yes(data['tools'])}")
     talk.answer(f"  at {fit.context_tokens:,} tokens ({fit.kv_cache_type} cache, {fit.evidence}):")
@@ -142,11 +160,17 @@ def pull(talk: Talk, ref: str, *, insecure: bool) -> None:
 
     Raises `ModelUnavailable`, `MachineCannot` without disk, `Refused` above the limit of `--yes`.
     """
-    talk.events = True
+    talk.events = True  # for the command line `models --agent A pull`, which `cli` cannot foresee
     paths, limit = settings.paths(), settings.load()["max_download"].value
     name, known = parse_ref(ref), catalog.load()
     weights = survey.look_at_model(ref, known, paths)
     if weights.path is None:
+        if talk.policy.offline:
+            raise ModelUnavailable(
+                f"{name} is not here, and nothing is downloaded offline",
+                hint="run the same command once without --offline",
+                code="offline",
+            )
         weights = survey.ask_registry(weights, known, insecure=insecure)
         up.agree_to_download(talk, weights.size_bytes or 0, int(limit))
         question = f"Download {ref} ({format_bytes(weights.size_bytes)}) into {paths.models}?"

@@ -6,29 +6,24 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentlaunch import launch, plan, settings, survey
 from agentlaunch.agents import find as find_agent
 from agentlaunch.agents.arguments import refuse_reserved
-from agentlaunch.agents.base import Agent, Unset
+from agentlaunch.agents.base import Agent
+from agentlaunch.commands import screen
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import remote
 from agentlaunch.errors import AgentlaunchError, Refused, Terminated, UsageError
+from agentlaunch.models.refs import DEFAULT_HOST, looks_like_path, parse_ref
 from agentlaunch.talk import Talk
-from agentlaunch.units import format_bytes, format_memory, format_seconds
+from agentlaunch.units import format_bytes
 
 if TYPE_CHECKING:
     from agentlaunch.settings import Paths
 
 EMBEDDED = "embedded"
-PRESETS = {
-    "vllm": "http://127.0.0.1:8000",
-    "lm-studio": "http://127.0.0.1:1234",
-    "llama-server": "http://127.0.0.1:8080",
-    "litellm": "http://127.0.0.1:4000",
-}
-"""Servers that already run, by the address that they listen on by default."""
 DEFAULT_AGENT = "claude-code"
 
 
@@ -43,6 +38,7 @@ class Asked:
     places: plan.Places
     insecure: bool
     max_download_bytes: int
+    idle_minutes: int
 
 
 def run(
@@ -66,19 +62,28 @@ def run(
                 "--json needs --dry-run here, since the agent owns stdout", hint="add --dry-run"
             )
         asked = look(talk, flags, args, skip_proof=skip_proof, insecure=insecure)
+        check_settings_files(talk, asked)
         made = decide(talk, asked)
         if dry_run:
             for code, message in made.warnings:
                 talk.warn(message, code=code)
-            return Result("agentlaunch/up/1", as_json(made, asked), lambda t: draw(t, made, asked))
-        if not screen(talk, made, asked):
+            return Result("agentlaunch/up/1", screen.as_json(made), lambda t: screen.draw(t, made))
+        refuse_without_tools(made)
+        if not agree(talk, made, asked):
             talk.say("nothing was done")
             return None
-        ready = launch.prepare(made, talk, asked.paths, asked.places, insecure=insecure)
+        ready = launch.prepare(
+            made,
+            talk,
+            asked.paths,
+            asked.places,
+            insecure=insecure,
+            idle_minutes=asked.idle_minutes,
+        )
         launch.hand_over(ready, talk, asked.paths, status_file)
     except BaseException as error:
         if status_file is not None:
-            _failed(status_file, error, made)
+            _failed(talk, status_file, error, made, str(flags.get("agent") or "") or None)
         raise
 
 
@@ -96,8 +101,7 @@ def look(
     name = values["agent"].value or survey.remembered_agent(paths) or DEFAULT_AGENT
     agent = find_agent(str(name))
     refuse_reserved(agent.title, agent.reserved, tuple(args))
-    for text in survey.look_for_overrides(agent, Path.cwd()):
-        talk.warn(text, code="settings-overridden")
+    _refuse_project_endpoint(values["model"])
     wish = plan.Wish(
         agent=agent,
         model=values["model"].value,
@@ -118,7 +122,30 @@ def look(
         places=launch.places(paths),
         insecure=insecure,
         max_download_bytes=int(values["max_download"].value),
+        idle_minutes=int(values["idle_minutes"].value),
     )
+
+
+def check_settings_files(talk: Talk, asked: Asked) -> None:
+    """Look at what could redirect the agent: said where we override it, `Refused` where not."""
+    agent = asked.wish.agent
+    config = asked.places.homes / agent.name
+    if asked.wish.home == "own":
+        config = survey.config_folder(agent, asked.places.environ)
+    for text in survey.look_for_overrides(agent, Path.cwd(), config):
+        talk.warn(text, code="settings-overridden")
+
+
+def _refuse_project_endpoint(model: settings.Value) -> None:
+    """A project file may choose a model, but neither a server to fetch it from nor a file."""
+    if model.source != "project" or model.value is None:
+        return
+    if looks_like_path(str(model.value)) or parse_ref(str(model.value)).host != DEFAULT_HOST:
+        raise Refused(
+            f"{model.origin}: a project file may name a model, but no server or file for it",
+            hint=f"if you trust it: --model {model.value}",
+            code="project-may-not",
+        )
 
 
 def _output_limit(agent: Agent) -> int | None:
@@ -169,8 +196,8 @@ def engine_url(name: str) -> str | None:
     lowered = name.lower()
     if lowered == EMBEDDED:
         return None
-    if lowered in PRESETS:
-        return PRESETS[lowered]
+    if lowered in remote.PRESETS:
+        return remote.PRESETS[lowered]
     if lowered == "ollama":
         from agentlaunch.errors import NotSupported
 
@@ -181,23 +208,31 @@ def engine_url(name: str) -> str | None:
     return remote.normalized_url(name)
 
 
+def refuse_without_tools(made: plan.LaunchPlan) -> None:
+    """Before anything is fetched: raise `CheckFailed` for a chat template that ignores tools."""
+    weights = made.model.weights
+    file = weights.file if weights is not None else None
+    if file is not None and file.takes_tools is False and not made.wish.skip_proof:
+        raise launch.ignores_tools(made.model.id, made.wish.agent.title)
+
+
 # ---- the screen ---------------------------------------------------------------------------
 
 
-def screen(talk: Talk, made: plan.LaunchPlan, asked: Asked) -> bool:
+def agree(talk: Talk, made: plan.LaunchPlan, asked: Asked) -> bool:
     """One screen, one question; Enter does all of it, False means no. Nothing to ask: no question.
 
     Raises `UsageError` where nobody can be asked, `Refused` above the download limit of `--yes`.
     """
-    for line in lines(made, asked):
+    for line in screen.lines(made):
         talk.say(line)
     for code, message in made.warnings:
         talk.warn(message, code=code)
-    fetch = launch.download_text(made)
+    fetch = [step for step in made.steps if isinstance(step, plan.Install | plan.Pull)]
     if not fetch:
         return True
-    for row in fetch:
-        talk.say(f"  will {row}")
+    for step in fetch:
+        talk.say(f"  will {screen.step_text(step)}")
     agree_to_download(talk, made.download_bytes, asked.max_download_bytes)
     where = f"into {asked.paths.data}"
     return talk.ask(f"Do it ({format_bytes(made.download_bytes)} {where})?", flag="--yes")
@@ -214,103 +249,10 @@ def agree_to_download(talk: Talk, size_bytes: int, limit_bytes: int) -> None:
         )
 
 
-def lines(made: plan.LaunchPlan, asked: Asked) -> list[str]:
-    """The plan in a few lines, each with its reason."""
-    agent, fit = made.agent, made.fit
-    version = agent.version or (agent.agent.package.version if agent.agent.package else "?")
-    where = str(agent.path) if agent.path is not None else "to be installed"
-    rows = [
-        f"agent    {agent.agent.title} {version} ({where})",
-        f"model    {made.model.id}" + (f", {format_memory(fit.total_bytes)}" if fit else ""),
-        f"engine   {made.url or 'embedded llama.cpp on this machine'}",
-        f"context  {made.context.engine_tokens:,} tokens"
-        + (f", {made.context.tier.name} prompt" if made.context.slim else ""),
-    ]
-    candidate = made.model.candidate
-    if candidate is not None and candidate.speed.first_word_s is not None:
-        band = candidate.speed.first_word_s
-        low, high = format_seconds(band.low), format_seconds(band.high)
-        rows.append(f"speed    first word in about {low} to {high}")
-    if made.choice is not None:
-        for word, other in (("fast", made.choice.fast), ("smarter", made.choice.smarter)):
-            if other is not None and other.id != made.model.id:
-                rows.append(f"or       {word}: --model {other.id}")
-    return [*rows, *(f"         {reason}" for reason in made.because)]
-
-
-def draw(talk: Talk, made: plan.LaunchPlan, asked: Asked) -> None:
-    """The dry run for a person: the screen, then what would be run."""
-    for line in lines(made, asked):
-        talk.answer(line)
-    for number, step in enumerate(made.steps, 1):
-        details = {k: v for k, v in step_json(step).items() if k != "kind" and v is not None}
-        words = ", ".join(f"{key} {value}" for key, value in details.items())
-        talk.answer(f"{number:>2}. {step.kind}: {words}")
-    talk.answer("would run: " + " ".join(made.handover.argv))
-    talk.answer("nothing was done (dry run)")
-
-
-# ---- JSON ---------------------------------------------------------------------------------
-
-
-def as_json(made: plan.LaunchPlan, asked: Asked) -> dict[str, Any]:
-    """The plan as CONTRACT 3 wants it: tokens hidden, an engine not yet started at port 0."""
-    context = made.context
-    return {
-        "agent": made.agent.agent.name,
-        "agent_version": made.agent.version,
-        "model": made.model.id,
-        "engine": made.engine,
-        "context": {
-            "engine_tokens": context.engine_tokens,
-            "agent_window_tokens": context.agent_window_tokens,
-            "compact_at_tokens": context.compact_at_tokens,
-            "max_output_tokens": context.max_output_tokens,
-            "kv_cache_type": context.kv_cache_type,
-            "slim": context.slim,
-        },
-        "fit": made.model.candidate.as_json() if made.model.candidate is not None else None,
-        "steps": [step_json(step) for step in made.steps],
-        "handover": handover_json(made),
-        "because": list(made.because),
-    }
-
-
-def step_json(step: plan.Step) -> dict[str, Any]:
-    """A step as data: its kind and what it acts on."""
-    if isinstance(step, plan.Install):
-        package = step.package
-        return {
-            "kind": step.kind,
-            "name": package.name,
-            "version": package.version,
-            "source": package.source,
-            "size_bytes": package.size_bytes,
-            "download_bytes": package.download_bytes,
-        }
-    if isinstance(step, plan.Pull):
-        return {"kind": step.kind, "ref": step.ref, "size_bytes": step.size_bytes}
-    if isinstance(step, plan.StartEngine):
-        return {"kind": step.kind, "engine": step.engine, "reuse": step.reuse}
-    if isinstance(step, plan.Load):
-        return {"kind": step.kind, "model": step.model, "context_tokens": step.context_tokens}
-    return {"kind": step.kind, "agent": step.agent}
-
-
-def handover_json(made: plan.LaunchPlan) -> dict[str, Any]:
-    """What the agent would become; secrets are `***` because the placeholder endpoint has none."""
-    given = made.handover
-    return {
-        "argv": list(given.argv),
-        "env": {k: v for k, v in given.env.items() if not isinstance(v, Unset)},
-        "env_unset": sorted(k for k, v in given.env.items() if isinstance(v, Unset)),
-        "files": [{"path": str(f.path), "content": f.content.decode()} for f in given.files],
-        "changes": [],
-    }
-
-
-def _failed(path: Path, error: BaseException, made: plan.LaunchPlan | None) -> None:
-    """The status file of a launch that did not come to its hand-over."""
+def _failed(
+    talk: Talk, path: Path, error: BaseException, made: plan.LaunchPlan | None, agent: str | None
+) -> None:
+    """The status file of a launch that did not come to its hand-over; the first error stays."""
     from agentlaunch import errors
 
     code = 1
@@ -322,11 +264,14 @@ def _failed(path: Path, error: BaseException, made: plan.LaunchPlan | None) -> N
         code = errors.TERMINATED_EXIT
     elif not isinstance(error, OSError):
         code = errors.BUG_EXIT
-    launch.write_status(
-        path,
-        "failed",
-        code,
-        agent=made.wish.agent.name if made is not None else None,
-        model=made.model.id if made is not None else None,
-        plan=made,
-    )
+    try:
+        launch.write_status(
+            path,
+            "failed",
+            code,
+            agent=made.wish.agent.name if made is not None else agent,
+            model=plan.served_name(made.model.id) if made is not None else None,
+            plan=made,
+        )
+    except OSError as trouble:
+        talk.warn(f"{path} could not be written: {trouble.strerror}", code="status-file")

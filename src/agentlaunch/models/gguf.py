@@ -34,7 +34,6 @@ __all__ = [
     "parse_header",
     "read_header",
     "read_model",
-    "shape_of",
 ]
 
 MAX_LAYERS = 4096
@@ -109,7 +108,6 @@ class ModelFile:
     shape: ModelShape
     takes_tools: bool | None
     size_bytes: int
-    chat_template: str | None
     quant: str | None
 
 
@@ -123,9 +121,8 @@ def describe(header: Header, *, name: str) -> ModelFile:
     resort the model's name. Raises `BadGguf`."""
     keys = _Keys(header, name)
     template = header.metadata.get("tokenizer.chat_template")
-    template = template if isinstance(template, str) else None
     takes_tools: bool | None = None
-    if template is not None:
+    if isinstance(template, str):
         takes_tools = _TOOLS.search(template) is not None
     if "tokenizer.chat_template.tool_use" in header.metadata:
         takes_tools = True
@@ -136,14 +133,8 @@ def describe(header: Header, *, name: str) -> ModelFile:
         shape=_shape(header, keys),
         takes_tools=takes_tools,
         size_bytes=header.file_bytes,
-        chat_template=template,
         quant=FILE_TYPES.get(file_type) if isinstance(file_type, int) else None,
     )
-
-
-def shape_of(header: Header, *, name: str) -> ModelShape:
-    """Layers, sizes and bytes; raises `BadGguf` when the header describes no language model."""
-    return _shape(header, _Keys(header, name))
 
 
 class _Keys:

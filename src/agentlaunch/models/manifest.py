@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from typing import Any
 _PREFIX = "application/vnd.ollama.image."
 MODEL = _PREFIX + "model"
 PROJECTOR = _PREFIX + "projector"
-TEMPLATE = _PREFIX + "template"
 
 LIMIT_BYTES = 4 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -40,11 +38,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A model's list of blobs, the bytes that said so, and their `sha256:` digest."""
+    """A model's list of blobs, and the bytes that said so."""
 
     config: Layer | None
     layers: tuple[Layer, ...]
-    digest: str
     raw: bytes = field(repr=False)
 
     @property
@@ -92,7 +89,6 @@ def parse_manifest(raw: bytes) -> Manifest:
     manifest = Manifest(
         config=_layer(config) if has_config else None,
         layers=layers,
-        digest="sha256:" + hashlib.sha256(raw).hexdigest(),
         raw=raw,
     )
     _one_size_each(manifest)

@@ -35,6 +35,7 @@ from agentlaunch.models.registry_http import (
 )
 from agentlaunch.models.store import Store, StoredModel
 from agentlaunch.progress import Progress, Work
+from agentlaunch.units import format_bytes
 
 T = TypeVar("T")
 
@@ -105,7 +106,7 @@ class Registry:
             try:
                 yield from fetch_blob(layer, store, opening, self.patience, tally)
             except StoppedDownload as stop:
-                so_far = f"at {_size(stop.done_bytes)} of {_size(stop.total_bytes)}"
+                so_far = f"at {format_bytes(stop.done_bytes)} of {format_bytes(stop.total_bytes)}"
                 raise unavailable(stop.fault, ref, stopped=so_far) from stop
             done += layer.size_bytes
             yield tally.at(layer.size_bytes)
@@ -210,8 +211,8 @@ def _require_room(ref: Ref, manifest: Manifest, store: Store) -> None:
     if missing == 0 or free is None or free >= missing + DISK_MARGIN_BYTES:
         return
     raise MachineCannot(
-        f"{ref} needs {_size(missing)} and {_size(DISK_MARGIN_BYTES)} to spare in {store.root}, "
-        f"where {_size(free)} are free",
+        f"{ref} needs {format_bytes(missing)} and {format_bytes(DISK_MARGIN_BYTES)} to spare "
+        f"in {store.root}, where {format_bytes(free)} are free",
         hint="free some space (`agentlaunch clean` shows what we hold) or choose a smaller model: "
         "agentlaunch models",
         code="no-disk",
@@ -228,11 +229,3 @@ def _read_at_most(chunks: Iterator[bytes], limit_bytes: int, *, deadline_s: floa
         if time.monotonic() > limit:
             raise web.WebFault("timeout", f"the registry did not finish within {deadline_s:g} s")
     return bytes(body)
-
-
-def _size(size_bytes: int) -> str:
-    """Bytes as people read them, in powers of ten like the registries' pages."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes} bytes"

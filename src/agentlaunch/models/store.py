@@ -19,7 +19,6 @@ from agentlaunch.models.manifest import (
     LIMIT_BYTES,
     MODEL,
     PROJECTOR,
-    TEMPLATE,
     BrokenManifest,
     Layer,
     Manifest,
@@ -29,7 +28,6 @@ from agentlaunch.models.manifest import (
 from agentlaunch.models.refs import Ref
 from agentlaunch.settings import Paths
 
-_TEMPLATE_LIMIT_BYTES = 1 << 20
 _LOCK_WAIT_S = 30.0
 _PARTIAL = "-partial"
 _OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")  # the Linux installer's service user
@@ -42,8 +40,6 @@ class StoredModel:
     ref: Ref
     model_path: Path
     projector_path: Path | None
-    template: str | None
-    manifest_digest: str
     size_bytes: int
     store: Store
 
@@ -214,18 +210,10 @@ class Store:
         if weights is None or not all(self.has(layer) for layer in manifest.blobs):
             return None
         projector = manifest.only(PROJECTOR)
-        template = manifest.only(TEMPLATE)
-        text = (
-            _read(self.blob_path(template.digest), _TEMPLATE_LIMIT_BYTES)
-            if template is not None
-            else None
-        )
         return StoredModel(
             ref=ref,
             model_path=self.blob_path(weights.digest),
             projector_path=self.blob_path(projector.digest) if projector is not None else None,
-            template=text.decode("utf-8", "replace") if text is not None else None,
-            manifest_digest=manifest.digest,
             size_bytes=manifest.total_bytes,
             store=self,
         )

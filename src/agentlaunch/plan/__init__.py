@@ -10,7 +10,7 @@ from agentlaunch.endpoint import HIDDEN, Endpoint
 from agentlaunch.engines.base import StateName
 from agentlaunch.engines.llama_cpp import PACKAGE, WIRES
 from agentlaunch.engines.remote import RemoteFacts
-from agentlaunch.errors import NotSupported, UsageError
+from agentlaunch.errors import EngineFailed, MachineCannot, NotSupported, UsageError
 from agentlaunch.models import choose
 from agentlaunch.models.fit import Fit
 from agentlaunch.plan.remarks import (
@@ -33,6 +33,7 @@ from agentlaunch.plan.sizing import (
 from agentlaunch.plan.steps import HandOver, Install, Load, Pull, StartEngine, Step
 from agentlaunch.plan.wish import Places, Wish, context_for
 from agentlaunch.survey import AgentState, Survey, Weights
+from agentlaunch.units import format_bytes
 
 __all__ = [
     "CONTEXT_STEPS",
@@ -136,6 +137,13 @@ def _remote_plan(survey: Survey, wish: Wish, places: Places, facts: RemoteFacts)
     if (wish.context_tokens or 0) > tokens:
         text = f"the engine allocates {tokens:,} tokens, fewer than asked"
         warnings.append(("context-smaller", text))
+    if tokens < wish.agent.min_context_tokens and wish.model is None and not wish.context_tokens:
+        raise EngineFailed(
+            f"{facts.url} serves {model.name} with a context of {tokens:,} tokens; "
+            f"{wish.agent.title} needs {wish.agent.min_context_tokens:,} to work",
+            hint="start it with a larger context, or go on anyway with --model or --context",
+            code="context-too-small",
+        )
     context = context_for(wish, tokens)
     endpoint = Endpoint(facts.url, facts.wires, model.name, HIDDEN)
     agent = survey.agents[wish.agent.name]
@@ -181,14 +189,15 @@ def _embedded_plan(
         candidate = chosen.candidate or candidate
     because += [*candidate.fit.because, *engine_reasons(survey)]
     endpoint = Endpoint("http://127.0.0.1:0", WIRES, name, HIDDEN)
-    steps: list[Step] = []
+    # The agent first: what it needs (Node.js) may be missing, and is told before anything comes.
+    steps: list[Step] = _agent_install(agent)
     if not survey.engine_installed:
         steps.append(Install(PACKAGE))
-    steps += _agent_install(agent)
     present = weights.path is not None if weights is not None else candidate.installed
     if not present:
         size = weights.size_bytes if weights is not None else candidate.size_bytes
         steps.append(Pull(chosen.id, size))
+    _check_disk(survey, steps)
     steps += [
         StartEngine("embedded", reuse is not None),
         Load(name, context.engine_tokens),
@@ -206,12 +215,30 @@ def _embedded_plan(
         handover=handover(wish, agent, endpoint, context, places),
         because=tuple(because),
         warnings=(
-            *model_warnings(chosen, weights),
+            *model_warnings(chosen, weights, wish, context),
             *trained_warning(wish, chosen, context),
             *context_warning(context),
         ),
         choice=choice,
     )
+
+
+def _check_disk(survey: Survey, steps: list[Step]) -> None:
+    """Raise `MachineCannot` when what would be brought is more than the disk has, all together."""
+    free = survey.machine.disk_free_bytes
+    needed = sum(
+        step.package.size_bytes + (step.package.download_bytes or 0)  # the cache keeps a copy
+        if isinstance(step, Install)
+        else (step.size_bytes or 0)
+        for step in steps
+        if isinstance(step, Install | Pull)
+    )
+    if free is not None and needed > free:
+        raise MachineCannot(
+            f"this needs {format_bytes(needed)} on disk, {format_bytes(free)} are free",
+            hint="free some space; `agentlaunch clean` lists what is ours",
+            code="no-disk",
+        )
 
 
 def _serving(survey: Survey, chosen: Chosen, context: ContextPlan) -> StateName | None:

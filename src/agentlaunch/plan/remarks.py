@@ -9,6 +9,7 @@ from agentlaunch.survey import Survey, Weights
 
 
 def engine_reasons(survey: Survey) -> list[str]:
+    """Why this engine may not be the best that the machine could have."""
     lines = []
     cards = [gpu for gpu in survey.machine.gpus if gpu.vendor in {"nvidia", "amd"}]
     if cards and not gpu_usable(survey):
@@ -19,7 +20,10 @@ def engine_reasons(survey: Survey) -> list[str]:
     return lines
 
 
-def model_warnings(chosen: Chosen, weights: Weights | None) -> list[tuple[str, str]]:
+def model_warnings(
+    chosen: Chosen, weights: Weights | None, wish: Wish, context: ContextPlan
+) -> list[tuple[str, str]]:
+    """What is known against this model, and what it will be like here; rows of code and text."""
     rows: list[tuple[str, str]] = []
     file = weights.file if weights is not None else None
     candidate = chosen.candidate
@@ -31,6 +35,8 @@ def model_warnings(chosen: Chosen, weights: Weights | None) -> list[tuple[str, s
             f"the chat template of {chosen.id} ignores tools: the agent can talk with it, "
             "but it cannot read or change a file"
         )
+        if not wish.skip_proof:
+            text += "; `up` refuses it without --skip-proof"
         rows.append(("template-ignores-tools", text))
     if candidate is not None:
         if candidate.fit.shortage_bytes:
@@ -47,13 +53,19 @@ def model_warnings(chosen: Chosen, weights: Weights | None) -> list[tuple[str, s
         if first is not None and first.middle > FIRST_WORD_LIMIT_S:
             text = (
                 f"the first word may take {first.low / 60:.0f} to {first.high / 60:.0f} minutes "
-                "on this machine; `--slim on` sends a smaller prompt, a smaller model is quicker"
+                "on this machine; "
+            )
+            text += (
+                "a smaller model is quicker"
+                if context.slim
+                else "`--slim on` sends a smaller prompt, a smaller model is quicker"
             )
             rows.append(("slow-first-word", text))
     return rows
 
 
 def trained_warning(wish: Wish, chosen: Chosen, context: ContextPlan) -> list[tuple[str, str]]:
+    """Said when the model cannot hold as much as was asked for."""
     if (wish.context_tokens or 0) <= context.engine_tokens:
         return []
     text = f"{chosen.id} was trained for {context.engine_tokens:,} tokens, fewer than asked"
@@ -61,4 +73,5 @@ def trained_warning(wish: Wish, chosen: Chosen, context: ContextPlan) -> list[tu
 
 
 def context_warning(context: ContextPlan) -> list[tuple[str, str]]:
+    """The contract's own warning as a row."""
     return [("small-context", context.warning)] if context.warning else []

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import gguf_writer
 from agentlaunch.models import gguf
 from agentlaunch.models.gguf import BadGguf, Header, NeedMore
+from agentlaunch.models.gguf_header import Skipped
 from agentlaunch.models.shape import LayerCache, ModelShape, Weights
 from gguf_writer import header_bytes, small_llama, write_gguf
 
@@ -27,7 +28,7 @@ def shape_from(metadata: dict[str, Any], tensors: list[Any] | None = None) -> Mo
     data, _ = header_bytes(metadata, tensors or [])
     header = gguf.parse_header(data, name="test.gguf")
     assert isinstance(header, Header)
-    return gguf.shape_of(header, name="test.gguf")
+    return gguf.describe(header, name="test.gguf").shape
 
 
 def test_a_small_model_is_read_whole(tmp_path: Path) -> None:
@@ -58,7 +59,6 @@ def test_a_small_model_is_read_whole(tmp_path: Path) -> None:
         ),
         takes_tools=True,
         size_bytes=path.stat().st_size,
-        chat_template="{% if tools %}x{% endif %}",
         quant="Q8_0",
     )
 
@@ -296,3 +296,25 @@ def test_experts_are_told_apart_and_an_unknown_type_makes_the_bytes_unknown() ->
     assert shape.active_parameters == shape.parameters - 512 * 64 * 6
     unknown = shape_from(metadata, [*tensors, ("blk.0.x.weight", (512,), 999)])
     assert unknown.weights is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 4001])
+@pytest.mark.parametrize("longest", [1, 300, 5000])
+def test_a_vocabulary_is_stepped_over_wherever_a_piece_of_the_file_ends(
+    count: int, longest: int
+) -> None:
+    words = ["x" * (number * 7919 % longest) for number in range(count)] or [""]
+    data, _ = header_bytes({"words": words, "after": 7}, [])
+    header = gguf.parse_header(data, name="test.gguf")
+    assert isinstance(header, Header)
+    assert header.metadata == {"words": Skipped(len(words)), "after": 7}
+
+
+@pytest.mark.parametrize("length", [5 << 20, 1 << 62, (1 << 63) - 1, (1 << 64) - 1])
+def test_an_impossible_length_in_a_vocabulary_is_refused(length: int) -> None:
+    data, _ = header_bytes({"words": ["xy"] * 50}, [])
+    one = struct.pack("<Q", 2) + b"xy"
+    hostile = data.replace(one * 9, one * 8 + struct.pack("<Q", length) + b"xy", 1)
+    assert hostile != data
+    with pytest.raises(BadGguf, match="bytes of text"):
+        gguf.parse_header(hostile, name="test.gguf")

@@ -1,0 +1,144 @@
+"""How a plan is shown: in a few lines for a person, whole as JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from agentlaunch import plan
+from agentlaunch.agents.base import Unset
+from agentlaunch.endpoint import HIDDEN
+from agentlaunch.talk import Talk
+from agentlaunch.units import format_bytes, format_memory, format_seconds
+
+
+def lines(made: plan.LaunchPlan) -> list[str]:
+    """The plan in a few lines, each with its reason."""
+    agent, fit = made.agent, made.fit
+    version = agent.version or (agent.agent.package.version if agent.agent.package else "?")
+    where = str(agent.path) if agent.path is not None else "to be installed"
+    rows = [
+        f"agent    {agent.agent.title} {version} ({where})",
+        f"model    {made.model.id}" + (f", {format_memory(fit.total_bytes)}" if fit else ""),
+        f"engine   {made.url or 'embedded llama.cpp on this machine'}",
+        f"context  {made.context.engine_tokens:,} tokens"
+        + (f", {made.context.tier.name} prompt" if made.context.slim else ""),
+    ]
+    candidate = made.model.candidate
+    if candidate is not None and candidate.speed.first_word_s is not None:
+        band = candidate.speed.first_word_s
+        low, high = format_seconds(band.low), format_seconds(band.high)
+        rows.append(f"speed    first word in about {low} to {high}")
+    rows += [f"or       {text}" for text in other_ways(made)]
+    return [*rows, *(f"         {reason}" for reason in made.because)]
+
+
+def other_ways(made: plan.LaunchPlan) -> list[str]:
+    """The choices beside the pick: one that answers sooner, one that is smarter."""
+    rows = []
+    candidate, choice = made.model.candidate, made.choice
+    first = candidate.speed.first_word_s if candidate is not None else None
+    if choice is not None and choice.fast is not None and choice.fast.id != made.model.id:
+        sooner = choice.fast.speed.first_word_s
+        if first is None or (sooner is not None and sooner.middle < first.middle):
+            rows.append(f"fast: --model {choice.fast.id}")
+    if first is not None and first.middle > plan.FIRST_WORD_LIMIT_S and not made.context.slim:
+        tiers = made.wish.agent.tiers
+        share = tiers[-1].interactive_tokens / tiers[0].interactive_tokens
+        rows.append(
+            f"fast: --slim on, the agent's smaller prompt ({100 * share:.0f} % of the full one)"
+        )
+    if choice is not None and choice.smarter is not None and choice.smarter.id != made.model.id:
+        rows.append(f"smarter: --model {choice.smarter.id}")
+    return rows
+
+
+def draw(talk: Talk, made: plan.LaunchPlan) -> None:
+    """The dry run for a person: the screen, then what would be run."""
+    for line in lines(made):
+        talk.answer(line)
+    for number, step in enumerate(made.steps, 1):
+        talk.answer(f"{number:>2}. {step_text(step)}")
+    talk.answer("would run: " + " ".join(made.handover.argv))
+    talk.answer("nothing was done (dry run)")
+
+
+# ---- JSON ---------------------------------------------------------------------------------
+
+
+def as_json(made: plan.LaunchPlan) -> dict[str, Any]:
+    """The plan as CONTRACT 3 wants it: tokens hidden, an engine not yet started at port 0."""
+    context = made.context
+    return {
+        "agent": made.agent.agent.name,
+        "agent_version": made.agent.version,
+        "model": made.model.id,
+        "engine": made.engine,
+        "context": {
+            "engine_tokens": context.engine_tokens,
+            "agent_window_tokens": context.agent_window_tokens,
+            "compact_at_tokens": context.compact_at_tokens,
+            "max_output_tokens": context.max_output_tokens,
+            "kv_cache_type": context.kv_cache_type,
+            "slim": context.slim,
+        },
+        "fit": made.model.candidate.as_json() if made.model.candidate is not None else None,
+        "steps": [step_json(step) for step in made.steps],
+        "handover": handover_json(made),
+        "because": list(made.because),
+    }
+
+
+def step_text(step: plan.Step) -> str:
+    """A step in words, with what it brings and how large that is."""
+    if isinstance(step, plan.Install):
+        package = step.package
+        fetched, kept = format_bytes(package.download_bytes), format_bytes(package.size_bytes)
+        return f"install {package.source} ({fetched} to download, {kept} on disk)"
+    if isinstance(step, plan.Pull):
+        return f"download {step.ref} ({format_bytes(step.size_bytes)})"
+    if isinstance(step, plan.StartEngine):
+        return f"{'share the running' if step.reuse else 'start the'} {step.engine} engine"
+    if isinstance(step, plan.Load):
+        return f"load {step.model} with {step.context_tokens:,} tokens of context"
+    return f"become {step.agent}"
+
+
+def step_json(step: plan.Step) -> dict[str, Any]:
+    """A step as data: its kind and what it acts on."""
+    if isinstance(step, plan.Install):
+        package = step.package
+        return {
+            "kind": step.kind,
+            "name": package.name,
+            "version": package.version,
+            "source": package.source,
+            "size_bytes": package.size_bytes,
+            "download_bytes": package.download_bytes,
+        }
+    if isinstance(step, plan.Pull):
+        return {"kind": step.kind, "ref": step.ref, "size_bytes": step.size_bytes}
+    if isinstance(step, plan.StartEngine):
+        return {"kind": step.kind, "engine": step.engine, "reuse": step.reuse}
+    if isinstance(step, plan.Load):
+        return {"kind": step.kind, "model": step.model, "context_tokens": step.context_tokens}
+    return {"kind": step.kind, "agent": step.agent}
+
+
+def handover_json(made: plan.LaunchPlan) -> dict[str, Any]:
+    """What the agent would become. The token is `***` since the placeholder endpoint has none;
+    a password in a proxy's address, which comes from the environment, is hidden here."""
+    given = made.handover
+    return {
+        "argv": list(given.argv),
+        "env": {k: _hidden(v) for k, v in given.env.items() if not isinstance(v, Unset)},
+        "env_unset": sorted(k for k, v in given.env.items() if isinstance(v, Unset)),
+        "files": [
+            {"path": str(f.path), "content": _hidden(f.content.decode())} for f in given.files
+        ],
+        "changes": [],
+    }
+
+
+def _hidden(text: str) -> str:
+    return re.sub(r"(?<=://)[^/@\s\"]+(?=@)", HIDDEN, text)

@@ -1,0 +1,32 @@
+"""`agentlaunch doctor`: which agents must be here for it to end well."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentlaunch.cli import main
+from agentlaunch.records import Records
+from agentlaunch.settings import paths
+
+
+@pytest.fixture(autouse=True)
+def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+
+def test_a_missing_agent_that_nobody_wants_is_no_error() -> None:
+    assert main(["doctor"]) == 0
+
+
+def test_an_agent_that_was_asked_for_is_missed() -> None:
+    assert main(["doctor", "claude"]) == 3
+
+
+def test_the_agent_of_the_settings_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTLAUNCH_AGENT", "claude")
+    assert main(["doctor"]) == 3
+
+
+def test_the_agent_of_the_last_launch_is_missed() -> None:
+    Records(paths().state).remember("choices", "last", {"agent": "claude-code"})
+    assert main(["doctor"]) == 3
