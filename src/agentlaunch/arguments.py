@@ -171,11 +171,13 @@ def models(
     agent: AgentOption = None,
     context: ContextSize = None,
     kv_cache: KvCache = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what does not fit.")] = False,
 ) -> Result | None:
     """What fits this machine for this agent, ranked, with the reason."""
     from agentlaunch.commands import models as command
 
-    return command.list_models(talk, {"agent": agent, "context": context, "kv_cache": kv_cache})
+    flags = {"agent": agent, "context": context, "kv_cache": kv_cache}
+    return command.list_models(talk, flags, everything=everything)
 
 
 def models_show(

@@ -55,7 +55,7 @@ class Talk:
     def say(self, text: str) -> None:
         """A line for the person; nothing in JSON mode, whose reader is a program."""
         if not self.policy.json:
-            self._line(clean(text))
+            self._line(self._folded(clean(text)))
 
     def detail(self, text: str) -> None:
         """A line for `-v`."""
@@ -66,7 +66,8 @@ class Talk:
         """Something the user should know; also a row of the envelope's `warnings`."""
         self.warnings.append({"code": code, "message": message})
         if not self.policy.json:
-            self._line(self._styled("warning:", "33") + " " + clean(message))
+            text = self._folded("warning: " + clean(message)).removeprefix("warning:")
+            self._line(self._styled("warning:", "33") + text)
 
     def error(self, error: AgentlaunchError, *, schema: str) -> None:
         """The end of a run that failed: one line, its way out, or the JSON envelope."""
@@ -238,6 +239,13 @@ class Talk:
             self.err.write(text.encode("ascii", "replace").decode() + "\n")
         self.err.flush()
 
+    def _folded(self, text: str) -> str:
+        """Text folded at the terminal's width, under its own indent; a pipe gets it whole."""
+        if not _is_terminal(self.err):
+            return text
+        indent = " " * (len(text) - len(text.lstrip()) or 9)
+        return "\n".join(_wrapped(line, self.width, indent) for line in text.split("\n"))
+
     def _styled(self, text: str, code: str, stream: TextIO | None = None) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colored(stream or self.err) else text
 
@@ -307,7 +315,10 @@ def _wrapped(text: str, width: int, indent: str) -> str:
     import textwrap
 
     return "\n".join(
-        textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+        textwrap.wrap(
+            text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+        )
+        or [""]
     )
 
 

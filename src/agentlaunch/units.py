@@ -31,3 +31,8 @@ def format_seconds(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def plural(count: int, word: str) -> str:
+    """1 session, 2 sessions."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -71,7 +71,7 @@ def test_a_session_keeps_every_engine_and_every_thing(
     assert me is not None
     LlamaCpp(paths()).take_lease(used, me)
     assert main(["clean", "--all", "--yes"]) == 8
-    assert "use " + used in capsys.readouterr().err
+    assert f"{used} is in use" in capsys.readouterr().err
     assert _running(engines) == [True, True]
     assert len(Store(paths().models, ours=True).list()) == 1
     assert paths().cache.exists()

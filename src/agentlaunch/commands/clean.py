@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from agentlaunch import files, managed, settings
+from agentlaunch import files, launch, managed, settings
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp
 from agentlaunch.errors import UsageError
@@ -92,7 +92,14 @@ def found(paths: Paths) -> tuple[Item, ...]:
         size = sum(row.size_bytes for row in left)
         what = "unfinished downloads"
         items.append(Item("downloads", what, paths.models, size, ours.remove_leftovers))
-    for name, folder in (("cache", paths.cache), ("homes", paths.data / "homes")):
+    launch.sweep(paths)
+    folders = (
+        ("cache", paths.cache),
+        ("homes", paths.data / "homes"),
+        ("logs", paths.logs),
+        ("shells", paths.runtime / launch.ENVIRONMENTS),  # what `env` pointed shells at
+    )
+    for name, folder in folders:
         size = files.tree_bytes(folder)
         if size:
             items.append(Item(name, "folder", folder, size, partial(_remove_tree, folder)))
@@ -114,7 +121,7 @@ def _remove_tree(folder: Path) -> None:
 
 def _draw(talk: Talk, items: tuple[Item, ...] | list[Item]) -> None:
     if not items:
-        talk.answer("nothing of ours is on this disk")
+        talk.answer("nothing that we installed or downloaded is on this disk")
         return
     rows = [(i.name, format_bytes(i.size_bytes), i.what, str(i.path)) for i in items]
     talk.table(("NAME", "SIZE", "WHAT", "WHERE"), rows)

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from agentlaunch import files, settings
+from agentlaunch.agents import find
+from agentlaunch.commands import up
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import Refused
 from agentlaunch.talk import Talk
@@ -62,6 +64,10 @@ def set_value(talk: Talk, name: str, value: str) -> Result:
     user file does not parse (it is left alone then)."""
     row = settings.setting(name)
     settings.parse_value(row, value, where=name)
+    if name == "agent":
+        find(value)
+    if name == "engine":
+        up.engine_url(value)
     user_file = settings.paths().user_file
     _write(user_file, name, value)
     return _changed("config-set", f"{name} = {value}", user_file)

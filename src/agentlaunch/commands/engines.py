@@ -13,7 +13,7 @@ from agentlaunch.engines import llama_cpp
 from agentlaunch.engines.base import EngineState
 from agentlaunch.errors import EngineFailed, UsageError
 from agentlaunch.talk import Talk
-from agentlaunch.units import format_memory
+from agentlaunch.units import format_memory, plural
 
 WATCH_S = 2.0
 
@@ -41,7 +41,7 @@ def draw(talk: Talk, states: Sequence[EngineState]) -> None:
             + (f", {format_memory(row.size_bytes)}" if row.size_bytes else "")
             for row in state.loaded
         )
-        sessions = f", {state.sessions} sessions" if state.sessions else ""
+        sessions = f", {plural(state.sessions, 'session')}" if state.sessions else ""
         rows.append(
             (state.name, state.state, state.version or "-", state.url or "-",
              (loaded or state.detail or "-") + sessions)

@@ -17,8 +17,11 @@ from agentlaunch.models.refs import parse_ref
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, format_memory, format_seconds
 
+SHOWN = 12
+"""Rows of the table without `--all`; JSON has every candidate."""
 
-def list_models(talk: Talk, flags: Mapping[str, object | None]) -> Result:
+
+def list_models(talk: Talk, flags: Mapping[str, object | None], *, everything: bool) -> Result:
     """The catalog ranked for an agent on this machine, with the reason for each place."""
     asked = up.look(talk, flags, ())
     choice = plan.choose_model(asked.survey, asked.wish)
@@ -30,10 +33,10 @@ def list_models(talk: Talk, flags: Mapping[str, object | None]) -> Result:
         "pick": choice.pick.id if choice.pick is not None else None,
         "candidates": [candidate.as_json() for candidate in choice.candidates],
     }
-    return Result("agentlaunch/models/1", data, lambda t: _draw_list(t, choice, asked))
+    return Result("agentlaunch/models/1", data, lambda t: _draw_list(t, choice, asked, everything))
 
 
-def _draw_list(talk: Talk, choice: Choice, asked: up.Asked) -> None:
+def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) -> None:
     machine = asked.survey.machine
     talk.say(
         f"for {asked.wish.agent.title} on {machine.cpu or machine.arch}, "
@@ -41,20 +44,25 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked) -> None:
         + "".join(f", {gpu.name} {format_memory(gpu.vram_bytes)}" for gpu in machine.gpus)
     )
     rows = []
-    for candidate in choice.candidates:
+    shown = choice.candidates
+    if not everything:  # what fits and works comes first; the rest is one flag away
+        shown = tuple(c for c in shown if c.pickable and c.fit.fits)[:SHOWN] or shown[:SHOWN]
+    for candidate in shown:
         fit, mark = candidate.fit, "*" if candidate is choice.pick else " "
-        speed = candidate.speed.decode_tokens_per_s
+        first = candidate.speed.first_word_s
         rows.append(
             (
                 f"{mark} {candidate.id}",
                 str(fit.verdict or "?"),
                 format_memory(fit.total_bytes),
                 f"{fit.context_tokens:,}",
-                f"{speed.low:.0f}-{speed.high:.0f}/s" if speed else "?",
+                f"{format_seconds(first.middle)}" if first else "?",
                 candidate.because[0] if candidate.because else "",
             )
         )
-    talk.table(("  MODEL", "FIT", "NEEDS", "CONTEXT", "SPEED", "WHY"), rows)
+    talk.table(("  MODEL", "FIT", "NEEDS", "CONTEXT", "FIRST WORD", "WHY"), rows)
+    if len(shown) < len(choice.candidates):
+        talk.say(f"{len(choice.candidates) - len(shown)} more with --all")
     if choice.pick is None and choice.nearest_miss is not None:
         miss = choice.nearest_miss
         talk.say(

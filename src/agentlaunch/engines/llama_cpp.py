@@ -24,6 +24,7 @@ from agentlaunch.engines.llama_cpp_package import PACKAGE, VERSION
 from agentlaunch.errors import AgentlaunchError, EngineFailed, NotSupported, Refused
 from agentlaunch.progress import Progress, Work
 from agentlaunch.settings import Paths
+from agentlaunch.units import plural
 
 __all__ = ["PACKAGE", "VERSION", "WIRES", "LlamaCpp", "Running", "Timing"]
 
@@ -184,7 +185,7 @@ class LlamaCpp:
             sessions = self._sessions(key)
             if found is not None and sessions and not force:
                 raise Refused(
-                    f"{sessions} running session(s) use {found.model}",
+                    f"{found.model} is in use by {plural(sessions, 'running session')}",
                     hint="end them first, or: agentlaunch engines stop --force",
                     code="in-use",
                 )
@@ -238,8 +239,8 @@ class LlamaCpp:
         sessions = self._sessions(found.key, but=os.getpid()) if found is not None else 0
         if found is not None and sessions:
             raise EngineFailed(
-                f"the engine with {found.model} does not answer, and {sessions} running "
-                "session(s) use it",
+                f"the engine with {found.model} does not answer and is in use by "
+                f"{plural(sessions, 'running session')}",
                 hint="try again, or end it under them: agentlaunch engines stop --force",
                 code="engine-hangs",
             )
