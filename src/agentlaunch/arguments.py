@@ -85,6 +85,10 @@ Slim = Annotated[
 HomeKind = Annotated[
     str | None, typer.Option("--home", metavar="own|clean", help="Your settings, or an empty home.")
 ]
+Simulate = Annotated[
+    str | None,
+    typer.Option("--simulate", metavar="SPEC|FILE", help="Another machine: a spec, a facts file."),
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Plain http for a registry you name.")]
 
 
@@ -172,12 +176,13 @@ def models(
     context: ContextSize = None,
     kv_cache: KvCache = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what does not fit.")] = False,
+    simulate: Simulate = None,
 ) -> Result | None:
     """What fits this machine for this agent, ranked, with the reason."""
     from agentlaunch.commands import models as command
 
     flags = {"agent": agent, "context": context, "kv_cache": kv_cache}
-    return command.list_models(talk, flags, everything=everything)
+    return command.list_models(talk, flags, everything=everything, simulate=simulate)
 
 
 def models_show(
@@ -186,11 +191,13 @@ def models_show(
     agent: AgentOption = None,
     context: ContextSize = None,
     kv_cache: KvCache = None,
+    simulate: Simulate = None,
 ) -> Result | None:
     """One model: sizes at a context, sources, scores, known problems."""
     from agentlaunch.commands import models as command
 
-    return command.show(talk, ref, {"agent": agent, "context": context, "kv_cache": kv_cache})
+    flags = {"agent": agent, "context": context, "kv_cache": kv_cache}
+    return command.show(talk, ref, flags, simulate=simulate)
 
 
 def models_pull(
@@ -260,11 +267,18 @@ def engines_logs(
     return command.logs(talk, model, watch=watch)
 
 
-def doctor(talk: Talk, agent: AgentName = None) -> Result | None:
+def doctor(
+    talk: Talk,
+    agent: AgentName = None,
+    simulate: Simulate = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Write this machine's facts.")
+    ] = None,
+) -> Result | None:
     """Every check, each with the command that mends it."""
     from agentlaunch.commands import doctor as command
 
-    return command.run(talk, agent)
+    return command.run(talk, agent, simulate=simulate, record=record)
 
 
 def config(

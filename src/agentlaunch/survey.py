@@ -79,6 +79,8 @@ class Survey:
     stored: tuple[store.StoredModel, ...]
     engine_installed: bool
     ollama: Path | None
+    simulated: bool = False
+    """A machine that was described: engines, agents and stores of this one were not looked at."""
 
     @property
     def installed_tags(self) -> frozenset[str]:
@@ -103,6 +105,20 @@ def look(paths: Paths) -> Survey:
             engine_installed=managed.installed(llama_cpp.PACKAGE, paths) is not None,
             ollama=process.find_program("ollama"),
         )
+
+
+def simulated(machine: Machine) -> Survey:
+    """What would be seen on a machine that only a description tells of: itself and the catalog."""
+    return Survey(
+        machine=machine,
+        engines=(),
+        agents={},
+        catalog=catalog.load(),
+        stored=(),
+        engine_installed=False,
+        ollama=None,
+        simulated=True,
+    )
 
 
 def _stored(paths: Paths, environ: Mapping[str, str]) -> tuple[store.StoredModel, ...]:

@@ -445,3 +445,32 @@ def test_env_of_two_engines_writes_two_files(
     place = first.index("--settings") + 1
     assert first[place] != second[place]
     assert one.url in Path(first[place]).read_text()
+
+
+@pytest.mark.parametrize(
+    ("spec", "memory"),
+    [("ram=32GiB,gpu=RTX 4060 Laptop:8GiB", 8 * 2**30), ("chip=M3 Max,ram=36GiB", None)],
+)
+def test_another_machine_can_be_simulated(
+    spec: str, memory: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = _json(capsys, "models", "--simulate", spec, "--agent", "claude")
+    (gpu,) = document["data"]["machine"]["gpus"]
+    assert memory in (None, gpu["vram_bytes"])
+    assert document["data"]["pick"] is not None
+    assert not any(row["installed"] for row in document["data"]["candidates"])
+    shown = _json(capsys, "models", "show", "qwen3.5:9b", "--offline", "--simulate", spec)
+    assert shown["data"]["fit"]["placement"] in {"gpu", "split"}
+    seen = _json(capsys, "doctor", "--simulate", spec)["data"]
+    assert (seen["engines"], seen["agents"]) == ([], [])
+
+
+def test_this_machine_can_be_recorded_and_simulated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "facts.json"
+    here = _json(capsys, "doctor", "--record", str(place))["data"]["machine"]
+    there = _json(capsys, "doctor", "--simulate", str(place))["data"]["machine"]
+    assert (there["ram_bytes"], there["cores"]) == (here["ram_bytes"], here["cores"])
+    _json(capsys, "doctor", "--record", str(place), status=8)
+    _json(capsys, "doctor", "--simulate", "nonsense", status=2)

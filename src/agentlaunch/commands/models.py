@@ -21,9 +21,11 @@ SHOWN = 12
 """Rows of the table without `--all`; JSON has every candidate."""
 
 
-def list_models(talk: Talk, flags: Mapping[str, object | None], *, everything: bool) -> Result:
+def list_models(
+    talk: Talk, flags: Mapping[str, object | None], *, everything: bool, simulate: str | None
+) -> Result:
     """The catalog ranked for an agent on this machine, with the reason for each place."""
-    asked = up.look(talk, flags, ())
+    asked = up.look(talk, flags, (), simulate=simulate)
     choice = plan.choose_model(asked.survey, asked.wish)
     tokens = asked.wish.context_tokens or asked.wish.agent.wanted_context_tokens
     data = {
@@ -73,12 +75,14 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
         talk.say(f"next: agentlaunch up {asked.wish.agent.name}")
 
 
-def show(talk: Talk, ref: str, flags: Mapping[str, object | None]) -> Result:
+def show(
+    talk: Talk, ref: str, flags: Mapping[str, object | None], *, simulate: str | None
+) -> Result:
     """One model: what it is, what it needs here, what is known about it.
 
     Raises `ModelUnavailable` for an unknown name, `BadGguf` for a broken file.
     """
-    asked = up.look(talk, flags, ())
+    asked = up.look(talk, flags, (), simulate=simulate)
     weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
     if weights.path is None and not talk.policy.offline:
         weights = up.ask_registry(talk, weights, asked)

@@ -94,8 +94,9 @@ def look(
     *,
     skip_proof: bool = False,
     insecure: bool = False,
+    simulate: str | None = None,
 ) -> Asked:
-    """Settings, the wish that they make, and the world."""
+    """Settings, the wish that they make, and the world, or the machine that was described."""
     paths = settings.paths()
     values = settings.load(flags=flags)
     name = values["agent"].value or survey.remembered_agent(paths) or DEFAULT_AGENT
@@ -117,13 +118,22 @@ def look(
     return Asked(
         wish=wish,
         engine=str(values["engine"].value or EMBEDDED),
-        survey=survey.look(paths),
+        survey=see(paths, simulate),
         paths=paths,
         places=launch.places(paths),
         insecure=insecure,
         max_download_bytes=int(values["max_download"].value),
         idle_minutes=int(values["idle_minutes"].value),
     )
+
+
+def see(paths: Paths, simulate: str | None) -> survey.Survey:
+    """This machine, or the one of a spec or facts file; raises `UsageError` for neither."""
+    if simulate is None:
+        return survey.look(paths)
+    from agentlaunch.machine import simulate as machines
+
+    return survey.simulated(machines.load(simulate))
 
 
 def check_settings_files(talk: Talk, asked: Asked) -> None:

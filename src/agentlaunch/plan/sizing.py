@@ -128,8 +128,9 @@ def fit_asked(survey: Survey, wish: Wish, weights: Weights) -> choose.Candidate:
 
 
 def gpu_usable(survey: Survey) -> bool:
-    """The embedded engine's published builds use Metal on macOS and the CPU elsewhere."""
-    return survey.machine.os == "darwin"
+    """The embedded engine's published builds use Metal on macOS and the CPU elsewhere; which engine
+    a simulated machine would have is not known, so its graphics count."""
+    return survey.simulated or survey.machine.os == "darwin"
 
 
 def _steps_down(wanted: int, smallest: int) -> tuple[int, ...]:
