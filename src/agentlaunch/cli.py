@@ -73,6 +73,8 @@ def _invoke(run: Invocation, own: list[str], *, separated: bool) -> int:
         if isinstance(stop.__context__, OSError):  # how the parser answers a reader that left
             raise BrokenPipeError from stop
         raise
+    if status == errors.INTERRUPTED_EXIT:  # how the parser answers Ctrl-C, without a word
+        raise KeyboardInterrupt
     return status if isinstance(status, int) and status else run.exit_code
 
 

@@ -19,6 +19,9 @@ from agentlaunch.units import format_bytes
 if TYPE_CHECKING:
     from rich.console import Console
 
+WIDE = 90
+"""Columns from which a progress bar also has room for its speed and its end."""
+
 PLAIN_PROGRESS_EVERY_S = 10.0
 EVENT_EVERY_S = 0.5
 LONGEST_TEXT = 2_000
@@ -142,6 +145,7 @@ class Talk:
         from rich.progress import (
             BarColumn,
             DownloadColumn,
+            ProgressColumn,
             TextColumn,
             TimeElapsedColumn,
             TimeRemainingColumn,
@@ -150,8 +154,10 @@ class Talk:
         from rich.progress import Progress as Bars
 
         name = TextColumn("{task.description}", markup=False)
-        sized = (BarColumn(16), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        unsized = (BarColumn(16), TimeElapsedColumn())
+        unsized: tuple[ProgressColumn, ...] = (BarColumn(10), TimeElapsedColumn())
+        sized: tuple[ProgressColumn, ...] = (BarColumn(10), DownloadColumn())
+        if self.width >= WIDE:
+            sized = (*sized, TransferSpeedColumn(), TimeRemainingColumn())
         console = self._console(self.err)
         bars, activity, task = Bars(), "", None
         try:

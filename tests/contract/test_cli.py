@@ -257,6 +257,7 @@ def test_signals_before_the_hand_over_end_quietly(sign: signal.Signals, status: 
             _out, error = child.communicate(timeout=30)
     assert child.returncode == status
     assert b"Traceback" not in error
+    assert b"run the same command to go on" in error
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
