@@ -15,7 +15,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     for name in (
         "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "CI",
         "AGENTLAUNCH_AGENT", "AGENTLAUNCH_MODEL", "AGENTLAUNCH_ENGINE", "AGENTLAUNCH_ENGINE_KEY",
-        "OLLAMA_MODELS", "NO_COLOR", "FORCE_COLOR", "COLUMNS",
+        "OLLAMA_MODELS", "OLLAMA_HOST", "NO_COLOR", "FORCE_COLOR", "COLUMNS",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))

@@ -80,6 +80,21 @@ def _engine(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
     return rows
 
 
+def _node(survey: Survey, wanted: Collection[str]) -> list[Finding]:
+    absent = {name for name, state in survey.agents.items() if not state.installed}
+    if survey.node is not None or not absent:
+        return []
+    text = "Node.js was not found: it is needed to install an agent"
+    return [
+        Finding(
+            "node",
+            "error" if absent.intersection(wanted) else "warning",
+            text,
+            "https://nodejs.org",
+        )
+    ]
+
+
 def _agents(survey: Survey, wanted: Collection[str]) -> list[Finding]:
     rows = []
     for name, state in survey.agents.items():
@@ -104,5 +119,6 @@ CHECKS: Sequence[Callable[[Survey, Collection[str]], list[Finding]]] = (
     _disk,
     _probes,
     _engine,
+    _node,
     _agents,
 )

@@ -22,7 +22,7 @@ from agentlaunch.engines.base import EngineState
 from agentlaunch.errors import ModelUnavailable, Refused
 from agentlaunch.machine import probe
 from agentlaunch.machine.facts import LiveFacts, Machine
-from agentlaunch.models import catalog, gguf, store
+from agentlaunch.models import catalog, gguf, show_reply, store
 from agentlaunch.models.manifest import MODEL
 from agentlaunch.models.refs import Ref, looks_like_path, parse_ref
 from agentlaunch.settings import Paths
@@ -65,7 +65,9 @@ class Weights:
     size_bytes: int | None
     file: gguf.ModelFile | None
     entry: catalog.Entry | None
-    source: Literal["gguf", "store", "registry", "catalog"]
+    source: Literal["gguf", "store", "registry", "catalog", "show-reply"]
+    capabilities: frozenset[str] | None = None
+    """What a server said that the model can; None where none was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Survey:
     stored: tuple[store.StoredModel, ...]
     engine_installed: bool
     ollama: Path | None
+    node: Path | None = None
+    """What most agents run on, and npm with it; None when it is not on PATH."""
     simulated: bool = False
     """A machine that was described: engines, agents and stores of this one were not looked at."""
 
@@ -104,6 +108,7 @@ def look(paths: Paths) -> Survey:
             stored=stored.result(),
             engine_installed=managed.installed(llama_cpp.PACKAGE, paths) is not None,
             ollama=process.find_program("ollama"),
+            node=process.find_program("node"),
         )
 
 
@@ -176,12 +181,27 @@ def ask_version(state: AgentState) -> AgentState:
 def look_at_model(text: str, known: catalog.Catalog, paths: Paths) -> Weights:
     """A model by path or name: its header where it lies here, else its catalog entry.
 
-    Reads no network. Raises `BadGguf`, `ModelUnavailable` for a name outside the grammar.
+    A .json is a saved reply of Ollama's /api/show: a description to size, which is never run.
+    Reads no network. Raises `BadGguf`, `BadReply`, `ModelUnavailable` for a name outside the
+    grammar.
     """
     if looks_like_path(text):
         path = _path(text)
         if path is None or not path.is_file():
             raise ModelUnavailable(f"there is no file {text}", hint="check the path to the .gguf")
+        if path.suffix.lower() == ".json":
+            reply = show_reply.read_reply(path)
+            return Weights(
+                path.name,
+                None,
+                None,
+                None,
+                reply.file.size_bytes,
+                reply.file,
+                None,
+                "show-reply",
+                reply.capabilities,
+            )
         file = gguf.read_model(path)
         return Weights(path.name, None, path, None, file.size_bytes, file, None, "gguf")
     ref = parse_ref(text)

@@ -63,7 +63,7 @@ def _json(capsys: pytest.CaptureFixture[str], *argv: str, status: int = 0) -> di
         (("up",), 2, "usage"),  # --json without --dry-run: the agent owns stdout
         (("up", "--engine", "http://127.0.0.1:1", "--dry-run"), 6, "engine-failed"),
         (("up", "--engine", "http://169.254.169.254", "--dry-run"), 8, "unsafe-address"),
-        (("up", "--engine", "ollama", "--dry-run"), 5, "not-supported"),
+        (("up", "--engine", "ollama", "--dry-run"), 6, "engine-failed"),
         (("up", "--model", "/nowhere/x.gguf", "--dry-run"), 7, "model-unavailable"),
         (("up", "--model", "../../etc/passwd:x y", "--dry-run"), 7, None),
         (("models", "show", "no-such-model", "--offline"), 7, "unknown-model"),
@@ -475,3 +475,12 @@ def test_this_machine_can_be_recorded_and_simulated(
     assert (there["ram_bytes"], there["cores"]) == (here["ram_bytes"], here["cores"])
     _json(capsys, "doctor", "--record", str(place), status=8)
     _json(capsys, "doctor", "--simulate", "nonsense", status=2)
+
+
+def test_an_address_that_is_not_ollama_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with AnthropicServer([text("x")]) as other:
+        monkeypatch.setenv("OLLAMA_HOST", other.url)
+        document = _json(capsys, "up", "--engine", "ollama", "--dry-run", status=6)
+    assert "is not Ollama" in document["error"]["message"]

@@ -34,6 +34,7 @@ WELL = Survey(
     stored=(),
     engine_installed=True,
     ollama=None,
+    node=Path("/usr/bin/node"),
 )
 
 
@@ -142,3 +143,18 @@ def test_an_untested_version_is_told_without_a_remedy_that_would_mend_nothing() 
     assert _named("claude-code", replace(WELL, agents=unknown)) == [
         Finding("claude-code", "ok", "Claude Code at /usr/bin/claude")
     ]
+
+
+@pytest.mark.parametrize(
+    ("node", "wanted", "status"),
+    [(None, frozenset(), "warning"), (None, frozenset({"claude-code"}), "error")],
+)
+def test_a_missing_node_is_told_where_an_agent_must_be_installed(
+    node: Path | None, wanted: frozenset[str], status: str
+) -> None:
+    absent = {"claude-code": AgentState(AGENT, None, None, managed=False)}
+    survey = replace(_on(), agents=absent, node=node)
+    (row,) = [row for row in check(survey, wanted_agents=wanted) if row.name == "node"]
+    assert (row.status, row.remedy) == (status, "https://nodejs.org")
+    there = replace(survey, node=Path("/usr/bin/node"))
+    assert [row for row in check(there, wanted_agents=wanted) if row.name == "node"] == []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentlaunch import launch, plan, settings, survey
-from agentlaunch.commands import up
+from agentlaunch.commands import memory_chart, up
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import ModelUnavailable
 from agentlaunch.machine.facts import Machine
@@ -80,7 +80,7 @@ def show(
 ) -> Result:
     """One model: what it is, what it needs here, what is known about it.
 
-    Raises `ModelUnavailable` for an unknown name, `BadGguf` for a broken file.
+    Raises `ModelUnavailable` for an unknown name, `BadGguf` or `BadReply` for a broken file.
     """
     asked = up.look(talk, flags, (), simulate=simulate)
     weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
@@ -90,7 +90,12 @@ def show(
     kind = "f16" if asked.wish.kv_cache == "auto" else asked.wish.kv_cache
     candidate = plan.candidate_of(asked.survey, asked.wish, weights, tokens, kind)
     data = _model_json(weights, candidate, asked.paths)
-    return Result("agentlaunch/models-show/1", data, lambda t: _draw_model(t, data, candidate))
+
+    def draw(t: Talk) -> None:
+        _draw_model(t, data, candidate)
+        _draw_memory(t, asked, weights, candidate, data["context_max_tokens"])
+
+    return Result("agentlaunch/models-show/1", data, draw)
 
 
 def _model_json(
@@ -101,6 +106,7 @@ def _model_json(
     tools: bool | None = file.takes_tools if file is not None else None
     if tools is None and model is not None:
         tools = model.tools
+    said = weights.capabilities
     return {
         "id": weights.id,
         "source": _source(weights, paths),
@@ -113,8 +119,8 @@ def _model_json(
         if shape
         else (model.context_max_tokens if model else None),
         "tools": tools,
-        "thinking": model.thinking if model else None,
-        "vision": model.vision if model else None,
+        "thinking": "thinking" in said if said is not None else (model.thinking if model else None),
+        "vision": "vision" in said if said is not None else (model.vision if model else None),
         "licence": model.licence if model else None,
         "released": model.released if model else None,
         "min_ollama": model.min_ollama if model else None,
@@ -163,6 +169,28 @@ def _draw_model(talk: Talk, data: Mapping[str, Any], candidate: Candidate) -> No
         talk.answer(f"  ! {problem['text']}")
 
 
+def _draw_memory(
+    talk: Talk,
+    asked: up.Asked,
+    weights: survey.Weights,
+    candidate: Candidate,
+    trained_tokens: int | None,
+) -> None:
+    """What it would need at other contexts: a picture for a person, who sees where it ends."""
+    tokens, kind = candidate.fit.context_tokens, candidate.fit.kv_cache_type
+    fits = [
+        plan.candidate_of(asked.survey, asked.wish, weights, step, kind).fit
+        for step in memory_chart.steps(trained_tokens, tokens)
+    ]
+    bars = [memory_chart.bar_of(fit, asked=fit.context_tokens == tokens) for fit in fits]
+    known = [bar for bar in bars if bar is not None]
+    if not known:
+        return
+    talk.answer("\n  memory by context:")
+    for line in memory_chart.draw(known, width=talk.width, ink=memory_chart.ink_for(talk.out)):
+        talk.answer(line)
+
+
 def _yes(value: bool | None) -> str:
     return "unknown" if value is None else "yes" if value else "no"
 
@@ -176,6 +204,7 @@ def pull(talk: Talk, ref: str, *, insecure: bool) -> None:
     paths, limit = settings.paths(), settings.load()["max_download"].value
     name, known = parse_ref(ref), catalog.load()
     weights = survey.look_at_model(ref, known, paths)
+    up.refuse_description(weights)
     if weights.path is None:
         if talk.policy.offline:
             raise ModelUnavailable(

@@ -8,14 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentlaunch import launch, plan, settings, survey
+from agentlaunch import launch, plan, settings, survey, web
 from agentlaunch.agents import find as find_agent
 from agentlaunch.agents.arguments import refuse_reserved
 from agentlaunch.agents.base import Agent
 from agentlaunch.commands import screen
 from agentlaunch.commands.result import Result
-from agentlaunch.engines import remote
-from agentlaunch.errors import AgentlaunchError, Refused, Terminated, UsageError
+from agentlaunch.engines import ollama_host, remote
+from agentlaunch.errors import (
+    AgentlaunchError,
+    EngineFailed,
+    ModelUnavailable,
+    NotSupported,
+    Refused,
+    Terminated,
+    UsageError,
+)
 from agentlaunch.models.refs import DEFAULT_HOST, looks_like_path, parse_ref
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes
@@ -173,6 +181,7 @@ def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     weights = None
     if asked.wish.model is not None:
         weights = survey.look_at_model(asked.wish.model, asked.survey.catalog, asked.paths)
+        refuse_description(weights)
         if weights.path is None and not talk.policy.offline:
             weights = ask_registry(talk, weights, asked)
     made = plan.make_plan(asked.survey, asked.wish, asked.places, weights=weights)
@@ -198,6 +207,16 @@ def ask_registry(talk: Talk, weights: survey.Weights, asked: Asked) -> survey.We
         return weights
 
 
+def refuse_description(weights: survey.Weights) -> None:
+    """Raise `ModelUnavailable` for what only describes a model: there is nothing to load."""
+    if weights.source == "show-reply":
+        raise ModelUnavailable(
+            f"{weights.id} is a description of a model, not its weights",
+            hint="name the model itself; `agentlaunch models show` sizes what is described",
+            code="not-weights",
+        )
+
+
 def engine_url(name: str) -> str | None:
     """The address of an engine that already runs; None means the embedded one.
 
@@ -209,12 +228,7 @@ def engine_url(name: str) -> str | None:
     if lowered in remote.PRESETS:
         return remote.PRESETS[lowered]
     if lowered == "ollama":
-        from agentlaunch.errors import NotSupported
-
-        raise NotSupported(
-            "this version of agentlaunch cannot drive Ollama yet",
-            hint="leave --engine away: the embedded engine reads the models that Ollama has",
-        )
+        raise _ollama()
     return remote.normalized_url(name)
 
 
@@ -224,6 +238,24 @@ def refuse_without_tools(made: plan.LaunchPlan) -> None:
     file = weights.file if weights is not None else None
     if file is not None and file.takes_tools is False and not made.wish.skip_proof:
         raise launch.ignores_tools(made.model.id, made.wish.agent.title)
+
+
+def _ollama() -> AgentlaunchError:
+    """The end of `--engine ollama`: nobody is there, or somebody whom we cannot drive yet."""
+    url = ollama_host.connectable(ollama_host.parse(os.environ.get("OLLAMA_HOST")))
+    try:
+        version = web.request("GET", url + "/api/version", deadline_s=2.0).json()
+    except web.WebFault as fault:
+        return EngineFailed(
+            f"no Ollama answers at {url}: {fault}",
+            hint="start it (`ollama serve`), or leave --engine away for the embedded engine",
+        )
+    if not isinstance(version, dict) or "version" not in version:
+        return EngineFailed(f"what answers at {url} is not Ollama", hint="check OLLAMA_HOST")
+    return NotSupported(
+        "this version of agentlaunch cannot drive Ollama yet",
+        hint="leave --engine away: the embedded engine reads the models that Ollama has",
+    )
 
 
 # ---- the screen ---------------------------------------------------------------------------
