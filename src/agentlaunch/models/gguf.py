@@ -214,6 +214,7 @@ def _shape(header: Header, keys: _Keys) -> ModelShape:
         experts_used=experts_used,
         expert_feed_forward_length=keys.number("expert_feed_forward_length", 0)
         or (keys.number("feed_forward_length", 0) if experts_total else 0),
+        mixing_values=_mixing_values(keys),
         parameters=parameters,
         active_parameters=active,
         weights=_weights(header.tensors, keys),
@@ -228,7 +229,7 @@ def _layers(keys: _Keys) -> tuple[LayerCache, ...]:
     key = keys.number("attention.key_length", plain)
     value = keys.number("attention.value_length", plain)
     if keys.has("attention.key_length_mla"):
-        latent = keys.number("attention.kv_lora_rank", 0) + keys.number("rope.dimension_count", 0)
+        latent = keys.number("attention.kv_lora_rank", 0) + _rotated(keys)
         return (LayerCache(1, latent, 0),) * keys.layers
     window = keys.number("attention.sliding_window", 0, most=1 << 32)
     window_key = keys.number("attention.key_length_swa", key)
@@ -297,6 +298,31 @@ def _states(keys: _Keys, kv_heads: tuple[int, ...]) -> tuple[int, ...]:
     if keys.architecture.startswith("mamba"):
         return (size,) * keys.layers
     return tuple(0 if count else size for count in kv_heads)
+
+
+def _rotated(keys: _Keys) -> int:
+    return keys.number("rope.dimension_count", 0)
+
+
+def _mixing_values(keys: _Keys) -> int:
+    """Most values that a recurrent layer or latent attention needs at once for each token; 0 where
+    there is neither. Fitted to invented shapes (xllamacpp 2026.10.11549)."""
+    width, inner = keys.number("embedding_length", 0), keys.number("ssm.inner_size", 0)
+    if keys.has("attention.key_length_mla"):
+        heads, rotated = keys.number("attention.head_count", 0), _rotated(keys)
+        latent = keys.number("attention.kv_lora_rank", 0) + rotated
+        values = heads * (keys.number("attention.key_length_mla", 0) + 2 * latent)
+        # the rotated part goes into a hole as wide as the model when it fits there
+        return 5 * width + values - (heads * rotated if heads * rotated <= width else 0)
+    if not inner:
+        return 0
+    mixed = inner + 2 * keys.number("ssm.group_count", 0) * keys.number("ssm.state_size", 0)
+    if keys.architecture in DELTANET:
+        return 4 * width + 2 * inner + 2 * mixed
+    if keys.architecture in MAMBA_WITHOUT_GROUPS:
+        return 5 * (width + inner)
+    entering = inner + mixed + keys.number("ssm.time_step_rank", 0)
+    return 5 * width + entering + 2 * mixed + inner
 
 
 def _dense_width(keys: _Keys, tensors: tuple[Tensor, ...], experts_total: int) -> int:

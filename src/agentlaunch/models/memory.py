@@ -26,6 +26,9 @@ KV_BLOCKS = {
 }
 """Cache type → values in a block, bytes of a block."""
 
+SIX_WIDTHS = ("cohere2",)
+"""Architectures that keep six values for each of the model's width, where others keep five."""
+
 UNKNOWN_ACTIVATIONS = 150_000
 """Values for each token where nothing is known about a model's width."""
 
@@ -64,13 +67,15 @@ def compute_bytes(
     """
     rows = 4 * _micro_batch(batch, context_tokens, parallel)
     mask = mask_bytes(shape, context_tokens, parallel, batch, flash_attention)
-    activations = rows * _activations(shape)
+    activations = max(rows * _activations(shape), _mixing_bytes(shape, rows, parallel))
     if flash_attention:
         return activations + mask
-    width = shape.embedding_length or _guessed_activations(shape) // 6
+    beside = 6 * (shape.embedding_length or _guessed_activations(shape) // 6)
+    if any(layer.kv_heads and not layer.value_length for layer, _ in _kinds(shape.layers)):
+        beside = max(beside, shape.mixing_values)
     attends = any(layer.kv_heads for layer in shape.layers)
     scores = rows * shape.head_count * padded(context_tokens) if attends else 0
-    return max(activations, scores + rows * 6 * width) + mask
+    return max(activations, scores + rows * beside) + mask
 
 
 def check_request(
@@ -152,18 +157,37 @@ def mask_bytes(
     return value_bytes * _micro_batch(batch, context_tokens, parallel) * cells
 
 
+def _mixing_bytes(shape: ModelShape, rows: int, parallel: int) -> int:
+    """What recurrent or latent layers compute with, beside a copy of one state for each slot."""
+    if not shape.mixing_values:
+        return 0
+    state = max((layer.state_bytes for layer, _ in _kinds(shape.layers)), default=0)
+    return rows * shape.mixing_values + parallel * state
+
+
 def _activations(shape: ModelShape) -> int:
     """Most values that one token needs at once; coefficients fitted to the engine's logs."""
     width, dense = shape.embedding_length, shape.feed_forward_length
     if width is None or dense is None:
         return _guessed_activations(shape)
-    most = 3 * dense + 5 * width
-    if shape.experts_used and shape.architecture != "deepseek2":
-        routed = 3 * shape.experts_used * shape.expert_feed_forward_length + 5 * width
-        if shape.architecture != "gpt-oss":
-            routed += shape.experts_used * width
-        most = max(most, routed)
+    kept = (6 if shape.architecture in SIX_WIDTHS else 5) * width
+    most = 3 * dense + kept
+    if shape.experts_used:
+        used, inner = shape.experts_used, shape.experts_used * shape.expert_feed_forward_length
+        most = max(most, _routed_values(used * width, inner, width) + kept)
     return most
+
+
+def _routed_values(out: int, inner: int, width: int) -> int:
+    """Values of the experts in use for one token, as the engine's allocator places them.
+
+    Gate, up and their product stand side by side; what comes out takes the room that gate and up
+    left when it fits there. Narrow experts fit into holes that attention left, so that only what
+    comes out counts. Seen with invented shapes on xllamacpp 2026.10.11549.
+    """
+    if out <= 2 * inner:
+        return 3 * inner
+    return out if inner <= width else 3 * inner + out
 
 
 def _guessed_activations(shape: ModelShape) -> int:

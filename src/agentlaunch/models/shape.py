@@ -60,6 +60,9 @@ class ModelShape:
     experts_total: int = 0
     experts_used: int = 0
     expert_feed_forward_length: int = 0
+    mixing_values: int = 0
+    """Most values that a recurrent layer or latent attention (MLA) needs at once for each token;
+    0 where there is neither."""
     parameters: int | None = None
     active_parameters: int | None = None
     weights: Weights | None = None
