@@ -74,9 +74,8 @@ def agents_page() -> str:
         "# Agents\n\n"
         "Tokens are of the served prompt's first request with all tools (interactive), measured;\n"
         "`context from` is the smallest window in which the agent's smallest prompt can work.\n"
-        "`tested` means: end to end in `./scripts/test`, with the real program.\n\n"
-        + "\n".join(rows)
-        + "\n"
+        "`tested` means: end to end in `./scripts/test` with the real program, in the first\n"
+        "version named; the others passed the same tests once.\n\n" + "\n".join(rows) + "\n"
     )
 
 

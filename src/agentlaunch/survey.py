@@ -6,6 +6,7 @@ path belongs here too, since only here (and in `launch`) the world is touched.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from agentlaunch.engines.base import EngineState
 from agentlaunch.errors import ModelUnavailable, Refused
 from agentlaunch.machine import probe
 from agentlaunch.machine.facts import LiveFacts, Machine
-from agentlaunch.models import catalog, gguf, show_reply, store
+from agentlaunch.models import catalog, gguf, store
 from agentlaunch.models.manifest import MODEL
 from agentlaunch.models.refs import Ref, looks_like_path, parse_ref
 from agentlaunch.settings import Paths
@@ -190,6 +191,8 @@ def look_at_model(text: str, known: catalog.Catalog, paths: Paths) -> Weights:
         if path is None or not path.is_file():
             raise ModelUnavailable(f"there is no file {text}", hint="check the path to the .gguf")
         if path.suffix.lower() == ".json":
+            from agentlaunch.models import show_reply
+
             reply = show_reply.read_reply(path)
             return Weights(
                 path.name,
@@ -281,7 +284,7 @@ def look_for_overrides(agent: Agent, project: Path, config: Path) -> tuple[str, 
     no flag can take back. The launch could not keep its promise there.
     """
     for file, settings in _settings(agent.managed_settings, project, config):
-        names = _redirecting(settings)
+        names = _redirecting(agent, settings)
         if names:
             raise Refused(
                 f"{file} sets {', '.join(names)} and outranks every launcher",
@@ -298,7 +301,7 @@ def look_for_overrides(agent: Agent, project: Path, config: Path) -> tuple[str, 
                 hint=f"remove it from the `env` of {file}",
                 code="unroutable-settings",
             )
-        names = _redirecting(settings)
+        names = _redirecting(agent, settings)
         if names:
             overridden.append(f"{file} sets {', '.join(names)}: overridden for this launch")
     return tuple(overridden)
@@ -316,16 +319,14 @@ def _settings(
                 yield file, data
 
 
-def _redirecting(settings: Mapping[str, Any]) -> list[str]:
+def _redirecting(agent: Agent, settings: Mapping[str, Any]) -> list[str]:
     env = settings.get("env")
-    names = [name for name in env if _redirects(name)] if isinstance(env, dict) else []
-    return [*names, *(["apiKeyHelper"] if settings.get("apiKeyHelper") else [])]
-
-
-def _redirects(name: str) -> bool:
-    return name.endswith(("_BASE_URL", "_AUTH_TOKEN", "_API_KEY")) or name.startswith(
-        "CLAUDE_CODE_USE_"
-    )
+    names = [
+        name
+        for name in (env if isinstance(env, dict) else {})
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in agent.redirects)
+    ]
+    return [*names, *(key for key in agent.redirect_keys if settings.get(key))]
 
 
 def remembered_agent(paths: Paths) -> str | None:

@@ -289,10 +289,11 @@ def test_a_killed_engine_is_started_again(paths: Paths, request_: ServeRequest) 
     assert "listening" in older.read_text()
 
 
-def test_sessions_of_a_killed_engine_find_the_next_one_at_its_address(
-    paths: Paths, request_: ServeRequest
-) -> None:
-    engine = LlamaCpp(paths, QUICK)
+@contextlib.contextmanager
+def killed_under_a_session(
+    engine: LlamaCpp, paths: Paths, request_: ServeRequest
+) -> Iterator[Served]:
+    """An engine that died while another process, which lives on, had a lease on it."""
     first = finish(engine.serve(request_))
     (holder,) = hosts(paths)
     with subprocess.Popen(["sleep", "600"]) as session:
@@ -302,12 +303,34 @@ def test_sessions_of_a_killed_engine_find_the_next_one_at_its_address(
             engine.take_lease(engine.key(request_), owner)
             holder.kill()
             wait_until(lambda: hosts(paths) == [])
-            second = finish(engine.serve(request_))
+            yield first
         finally:
             session.kill()
+
+
+def test_sessions_of_a_killed_engine_find_the_next_one_at_its_address(
+    paths: Paths, request_: ServeRequest
+) -> None:
+    engine = LlamaCpp(paths, QUICK)
+    with killed_under_a_session(engine, paths, request_) as first:
+        second = finish(engine.serve(request_))
     assert second.endpoint == first.endpoint
     assert (second.reused, second.sessions) == (False, 1)
     assert ask(first)["role"] == "assistant"  # what the older session still holds is true again
+
+
+def test_a_taken_port_of_a_killed_engine_is_not_waited_for(
+    paths: Paths, request_: ServeRequest
+) -> None:
+    engine = LlamaCpp(paths, QUICK)
+    with killed_under_a_session(engine, paths, request_) as first:
+        port = int(first.endpoint.base_url.rpartition(":")[2])
+        taken: list[socket.socket] = []
+        wait_until(lambda: _take(port, taken))
+        with taken[0]:
+            second = finish(engine.serve(request_))
+    assert second.endpoint.base_url != first.endpoint.base_url
+    assert ask(second)["role"] == "assistant"
 
 
 def _take(port: int, taken: list[socket.socket]) -> bool:
@@ -315,30 +338,6 @@ def _take(port: int, taken: list[socket.socket]) -> bool:
     with contextlib.suppress(OSError):
         taken.append(socket.create_server(("127.0.0.1", port)))
     return bool(taken)
-
-
-def test_a_taken_port_of_a_killed_engine_is_not_waited_for(
-    paths: Paths, request_: ServeRequest
-) -> None:
-    engine = LlamaCpp(paths, QUICK)
-    first = finish(engine.serve(request_))
-    (holder,) = hosts(paths)
-    with subprocess.Popen(["sleep", "600"]) as session:
-        try:
-            owner = process.identity(session.pid)
-            assert owner is not None
-            engine.take_lease(engine.key(request_), owner)
-            holder.kill()
-            wait_until(lambda: hosts(paths) == [])
-            port = int(first.endpoint.base_url.rpartition(":")[2])
-            taken: list[socket.socket] = []
-            wait_until(lambda: bool(_take(port, taken)))
-            with taken[0]:
-                second = finish(engine.serve(request_))
-        finally:
-            session.kill()
-    assert second.endpoint.base_url != first.endpoint.base_url
-    assert ask(second)["role"] == "assistant"
 
 
 def test_an_engine_that_hangs_is_replaced(paths: Paths, request_: ServeRequest) -> None:

@@ -94,8 +94,6 @@ class Agent:
     local: bool
     local_reason: str | None
     reserved: tuple[Reserved, ...]
-    state_files: tuple[str, ...]
-    """Files of the agent's own, for the docs: what it writes while it runs."""
     prepare: Callable[[Target], Handover]
     is_headless: Callable[[tuple[str, ...]], bool]
     """Do these arguments make it answer one prompt and end?"""
@@ -107,6 +105,10 @@ class Agent:
     """Settings files, of the project (relative) or in `{config}`: looked at before a launch."""
     config_folder: tuple[str, str] | None = None
     """The variable that moves the user's folder of this agent, and where it lies without."""
+    redirects: tuple[str, ...] = ()
+    """Patterns of variables that, in the `env` of such a file, would send the agent elsewhere."""
+    redirect_keys: tuple[str, ...] = ()
+    """Keys of such a file that would do the same when they hold anything."""
     beyond_us: tuple[str, ...] = ()
     """Variables that, set in such a file, no flag of ours can take back."""
 

@@ -340,7 +340,6 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
-    state_files=("~/.claude/", "~/.claude.json"),
     prepare=prepare,
     is_headless=is_headless,
     output_variable="CLAUDE_CODE_MAX_OUTPUT_TOKENS",
@@ -350,6 +349,8 @@ AGENT = Agent(
         ".claude/settings.local.json",
     ),
     config_folder=("CLAUDE_CONFIG_DIR", "~/.claude"),
+    redirects=("*_BASE_URL", "*_AUTH_TOKEN", "*_API_KEY", "CLAUDE_CODE_USE_*"),
+    redirect_keys=("apiKeyHelper",),
     beyond_us=BEYOND_US,
     managed_settings=(
         "/etc/claude-code/managed-settings.json",
