@@ -164,7 +164,13 @@ def _client(url: str, timeout: httpx.Timeout) -> httpx.Client:
     import httpx
 
     try:
-        return httpx.Client(trust_env=not is_loopback(url), follow_redirects=False, timeout=timeout)
+        local = is_loopback(url)
+        # Plain http on this machine never meets a certificate (no proxy, no redirect), and loading
+        # the authorities takes longer than the whole exchange.
+        certified = not (local and url.startswith("http://"))
+        return httpx.Client(
+            trust_env=not local, verify=certified, follow_redirects=False, timeout=timeout
+        )
     except (OSError, ValueError, ImportError) as error:
         # Seen with httpx 0.28: SSL_CERT_FILE names no file, a proxy variable of an unknown scheme,
         # a SOCKS proxy without its library.
