@@ -15,7 +15,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agentlaunch.models.memory import compute_bytes, kv_bytes, state_bytes
+from agentlaunch.models.memory import Allocation, compute_bytes, kv_bytes, state_bytes
 from agentlaunch.models.shape import ModelShape
 
 MIB = 1 << 20
@@ -72,15 +72,17 @@ class Sizes:
 
 def predicted(shape: ModelShape, asked: Asked) -> Sizes:
     """What our own arithmetic says."""
-    room = {
-        "context_tokens": asked.context_tokens,
-        "parallel": asked.parallel,
-        "batch": asked.batch,
-    }
+    room = Allocation(
+        asked.context_tokens,
+        asked.kv_cache_type,
+        asked.parallel,
+        asked.batch,
+        asked.flash_attention,
+    )
     return Sizes(
-        kv_bytes(shape, kv_cache_type=asked.kv_cache_type, **room) / MIB,
+        kv_bytes(shape, room) / MIB,
         state_bytes(shape, parallel=asked.parallel) / MIB,
-        compute_bytes(shape, flash_attention=asked.flash_attention, **room) / MIB,
+        compute_bytes(shape, room) / MIB,
     )
 
 

@@ -89,6 +89,14 @@ Simulate = Annotated[
     str | None,
     typer.Option("--simulate", metavar="SPEC|FILE", help="Another machine: a spec, a facts file."),
 ]
+Parallel = Annotated[
+    int, typer.Option("--parallel", metavar="N", min=1, help="Slots, each with the context.")
+]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Micro-batch in tokens.")]
+FlashAttention = Annotated[
+    str | None,
+    typer.Option("--flash-attention", metavar="on|off", help="On where the device has it."),
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Plain http for a registry you name.")]
 
 
@@ -175,6 +183,9 @@ def models(
     agent: AgentOption = None,
     context: ContextSize = None,
     kv_cache: KvCache = None,
+    parallel: Parallel = 1,
+    batch: Batch = 512,
+    flash_attention: FlashAttention = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what does not fit.")] = False,
     simulate: Simulate = None,
 ) -> Result | None:
@@ -182,7 +193,8 @@ def models(
     from agentlaunch.commands import models as command
 
     flags = {"agent": agent, "context": context, "kv_cache": kv_cache}
-    return command.list_models(talk, flags, everything=everything, simulate=simulate)
+    engine = command.Engine(parallel, batch, command.on_or_off(flash_attention))
+    return command.list_models(talk, flags, engine, everything=everything, simulate=simulate)
 
 
 def models_show(
@@ -191,13 +203,17 @@ def models_show(
     agent: AgentOption = None,
     context: ContextSize = None,
     kv_cache: KvCache = None,
+    parallel: Parallel = 1,
+    batch: Batch = 512,
+    flash_attention: FlashAttention = None,
     simulate: Simulate = None,
 ) -> Result | None:
     """One model: sizes at a context, sources, scores, known problems."""
     from agentlaunch.commands import models as command
 
     flags = {"agent": agent, "context": context, "kv_cache": kv_cache}
-    return command.show(talk, ref, flags, simulate=simulate)
+    engine = command.Engine(parallel, batch, command.on_or_off(flash_attention))
+    return command.show(talk, ref, flags, engine, simulate=simulate)
 
 
 def models_pull(

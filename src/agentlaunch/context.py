@@ -1,8 +1,8 @@
 """The context contract: what the engine allocates, what the agent is told, when it compacts. Pure.
 
 engine >= agent window, always. A tier (one size of the agent's own prompt) is allowed only when the
-agent's compaction point leaves room for its first interactive request and some work. The agent's
-rule of compaction is its own; Claude Code's was measured on 2.1.197.
+agent's compaction point leaves room for its first interactive request and some work. When an agent
+compacts is its own rule and stands in its spec.
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ from dataclasses import dataclass
 WORK_TOKENS = 8_000
 """Room for work beyond the first request below which a tier is not worth starting."""
 
-COMPACTION_RESERVE_TOKENS = 13_000
-"""Claude Code 2.1.197 compacts at window - min(output, 20,000) - 13,000."""
-
 PAD_TOKENS = 256
 """The engine allocates whole multiples of this (facts: llama.cpp, n_ctx padding)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """When an agent compacts: at window - min(reply, `most_reply_tokens`) - `reserve_tokens`."""
+
+    most_reply_tokens: int
+    reserve_tokens: int
+
+    def point(self, window_tokens: int, output_tokens: int) -> int:
+        """Tokens of a session at which it begins; may be negative in a window that is too small."""
+        return window_tokens - min(output_tokens, self.most_reply_tokens) - self.reserve_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +38,12 @@ class Tier:
     headless_tokens: int
     interactive_tokens: int
 
-    @property
-    def min_context_tokens(self) -> int:
+    def min_context_tokens(self, compaction: Compaction) -> int:
         """The smallest window, in steps of 1,024, whose compaction point leaves room for the
         first request and some work."""
         need = self.interactive_tokens + WORK_TOKENS
         window = -(-need // 1024) * 1024
-        while compaction_point(window, output_cap(window)) < need:
+        while compaction.point(window, output_cap(window)) < need:
             window += 1024
         return window
 
@@ -63,52 +71,67 @@ def output_cap(window_tokens: int) -> int:
     return max(1_024, min(32_000, window_tokens // 8))
 
 
-def compaction_point(window_tokens: int, output_tokens: int) -> int:
-    """Where the agent begins to compact; may be negative in a window that is too small."""
-    return window_tokens - min(output_tokens, 20_000) - COMPACTION_RESERVE_TOKENS
-
-
 def make_context(
     tiers: tuple[Tier, ...],
+    compaction: Compaction,
     engine_tokens: int,
     *,
     kv_cache_type: str = "f16",
     slim: str = "auto",
     output_limit_tokens: int | None = None,
+    tier: str | None = None,
 ) -> ContextPlan:
     """The contract for an engine that allocates `engine_tokens` for one slot.
 
     `slim` is auto (largest tier that the window carries), off (the full prompt) or on (never the
-    full prompt). A window that carries no tier gets the smallest one and a warning.
-    `output_limit_tokens` is the user's own cap on one reply, when it is lower than ours.
+    full prompt); `tier` names the one of these that was chosen for its speed. A window that
+    carries no tier gets the smallest one and a warning. `output_limit_tokens` is the user's own
+    cap on one reply, when it is lower than ours.
     """
     window = engine_tokens
     output = min(output_cap(window), output_limit_tokens or window, window)
-    compact_at = compaction_point(window, output)
-    allowed = [t for t in tiers if compact_at >= t.interactive_tokens + WORK_TOKENS]
+    compact_at = compaction.point(window, output)
+    allowed = _carried(tiers, compact_at)
+    usable = _usable(tiers, allowed, slim)
+    chosen = next((row for row in usable if row.name == tier), usable[0])
     warning: str | None = None
-    if slim == "off":
-        tier = tiers[0]
-    elif slim == "on" and len(tiers) > 1:
-        tier = next((t for t in allowed if t is not tiers[0]), tiers[-1])
-    else:
-        tier = allowed[0] if allowed else tiers[-1]
-    if tier not in allowed:
+    if chosen not in allowed:
         warning = (
             f"a context of {engine_tokens:,} tokens is small for this agent: its first request "
-            f"takes about {tier.interactive_tokens:,}; have {tier.min_context_tokens:,} or more"
+            f"takes about {chosen.interactive_tokens:,}; "
+            f"have {chosen.min_context_tokens(compaction):,} or more"
         )
-    can_compact = compact_at >= tier.interactive_tokens + 1_000
+    can_compact = compact_at >= chosen.interactive_tokens + 1_000
     return ContextPlan(
         engine_tokens=engine_tokens,
         agent_window_tokens=window,
         compact_at_tokens=compact_at if can_compact else None,
         max_output_tokens=output,
         kv_cache_type=kv_cache_type,
-        tier=tier,
-        slim=tier is not tiers[0],
+        tier=chosen,
+        slim=chosen is not tiers[0],
         warning=warning,
     )
+
+
+def usable_tiers(
+    tiers: tuple[Tier, ...], compaction: Compaction, engine_tokens: int, *, slim: str = "auto"
+) -> tuple[Tier, ...]:
+    """The tiers that may be chosen in this window, fullest first; never empty."""
+    compact_at = compaction.point(engine_tokens, output_cap(engine_tokens))
+    return _usable(tiers, _carried(tiers, compact_at), slim)
+
+
+def _carried(tiers: tuple[Tier, ...], compact_at: int) -> tuple[Tier, ...]:
+    return tuple(row for row in tiers if compact_at >= row.interactive_tokens + WORK_TOKENS)
+
+
+def _usable(tiers: tuple[Tier, ...], allowed: tuple[Tier, ...], slim: str) -> tuple[Tier, ...]:
+    if slim == "off":
+        return tiers[:1]
+    if slim == "on" and len(tiers) > 1:
+        allowed = tuple(row for row in allowed if row is not tiers[0])
+    return allowed or tiers[-1:]
 
 
 def padded(tokens: int) -> int:

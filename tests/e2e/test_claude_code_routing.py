@@ -69,7 +69,7 @@ class World:
             Target(
                 binary=str(self.binary),
                 endpoint=Endpoint(self.engine.url, ("anthropic_messages",), MODEL, TOKEN),
-                context=make_context(AGENT.tiers, window, slim=slim),
+                context=make_context(AGENT.tiers, AGENT.compaction, window, slim=slim),
                 home=home,
                 home_folder=self.clean_home,
                 runtime_folder=self.runtime,

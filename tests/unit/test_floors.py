@@ -15,7 +15,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"settings", "talk", "web", "process", "managed", "records", "context", "endpoint"}),
     frozenset({"agents", "engines", "models", "machine"}),
     frozenset({"survey"}),
-    frozenset({"plan", "checks"}),
+    frozenset({"plan", "checks", "proof"}),
     frozenset({"launch"}),
     frozenset({"commands"}),
     frozenset({"cli", "arguments", "__main__"}),
@@ -47,7 +47,10 @@ IMPURE_METHODS = {
 """What a `Path` can do to the world; as a value it may pass through a pure room."""
 
 STANDS_ALONE = "engines/llama_cpp_host.py"
-PURE = ("plan/", "context.py", "units.py", "models/fit.py", "models/speed.py", "models/choose.py")
+PURE = (
+    "plan/", "context.py", "units.py", "models/budget.py", "models/choose.py", "models/fit.py",
+    "models/measured.py", "models/memory.py", "models/shape.py", "models/speed.py",
+)  # fmt: skip
 IMPURE_MODULES = {"os", "time", "socket", "subprocess", "shutil", "random", "datetime", "tempfile"}
 
 

@@ -184,14 +184,8 @@ def test_looking_again_only_at_what_does_not_fit_yet_gives_what_looking_at_all_g
     survey, wish = world(computer(12, free_gib=5)), Wish(AGENT)
     best: dict[str, choose.Candidate] = {}
     for tokens in (65_536, 49_152, 40_960, 32_768, 31_744):
-        for row in choose.consider_all(
-            survey.machine,
-            CATALOG.models,
-            context_tokens=tokens,
-            prompt_tokens=plan.context_for(wish, tokens).tier.interactive_tokens,
-            min_context_tokens=31_744,
-            gpu_usable=False,
-        ):
+        terms = plan.terms_of(survey, wish, tokens, "f16")
+        for row in choose.consider_all(survey.machine, CATALOG.models, terms):
             if row.id not in best or not best[row.id].fit.fits:
                 best[row.id] = row
     assert plan.choose_model(survey, wish) == choose.rank(best.values(), first_word_limit_s=60)
@@ -381,9 +375,11 @@ def test_the_header_of_a_file_knows_better_than_the_catalog_about_tools() -> Non
 
 def test_a_first_word_after_minutes_is_said_with_the_way_out() -> None:
     made = make(world(computer(64)), weights=listed("gemma4:31b"))
-    text = dict(made.warnings)["slow-first-word"]
-    assert "minutes" in text
-    assert "--slim on" in text
+    assert made.context.tier.name == "slim"  # chosen for its speed: the window carries both
+    assert "a smaller model is quicker" in dict(made.warnings)["slow-first-word"]
+    whole = make(world(computer(64)), weights=listed("gemma4:31b"), slim="off")
+    assert whole.context.tier.name == "full"
+    assert "--slim on" in dict(whole.warnings)["slow-first-word"]
 
 
 def test_short_memory_is_said_while_the_plan_goes_on() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from agentlaunch.context import ContextPlan, Tier
+from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.endpoint import Endpoint, Wire
 from agentlaunch.managed import Package
 
@@ -89,6 +89,7 @@ class Agent:
     """In order of liking."""
     tiers: tuple[Tier, ...]
     """Its prompt sizes from full to smallest (measured)."""
+    compaction: Compaction
     wanted_context_tokens: int
     support: Support
     local: bool
@@ -115,7 +116,7 @@ class Agent:
     @property
     def min_context_tokens(self) -> int:
         """The smallest window in which its smallest tier can work (see `context`)."""
-        return min(tier.min_context_tokens for tier in self.tiers)
+        return min(tier.min_context_tokens(self.compaction) for tier in self.tiers)
 
     @property
     def first_request_tokens(self) -> int:

@@ -23,7 +23,7 @@ from agentlaunch.agents.base import (
     Unset,
 )
 from agentlaunch.agents.keys import PROVIDER_KEYS
-from agentlaunch.context import ContextPlan, Tier
+from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.managed import Package
 
@@ -335,6 +335,7 @@ AGENT = Agent(
             interactive_tokens=6_422,
         ),
     ),
+    compaction=Compaction(most_reply_tokens=20_000, reserve_tokens=13_000),  # 2.1.197
     wanted_context_tokens=65_536,
     support="tested",
     local=True,

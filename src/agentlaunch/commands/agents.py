@@ -41,7 +41,7 @@ def show(talk: Talk, name: str) -> Result:
             "tools": tier.tools,
             "first_request_tokens": tier.interactive_tokens,
             "headless_tokens": tier.headless_tokens,
-            "min_context_tokens": tier.min_context_tokens,
+            "min_context_tokens": tier.min_context_tokens(agent.compaction),
         }
         for tier in agent.tiers
     ]
@@ -52,9 +52,10 @@ def show(talk: Talk, name: str) -> Result:
         talk.answer(f"  tested      {', '.join(agent.tested_versions)} ({agent.support})")
         talk.answer(f"  speaks      {', '.join(agent.wires)}")
         for tier in agent.tiers:
+            smallest = tier.min_context_tokens(agent.compaction)
             talk.answer(
                 f"  {tier.name + ' prompt':11} {tier.tools} tools, first request "
-                f"{tier.interactive_tokens:,} tokens, context from {tier.min_context_tokens:,}"
+                f"{tier.interactive_tokens:,} tokens, context from {smallest:,}"
             )
         talk.answer("  reserved    " + ", ".join(r.flag for r in agent.reserved))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from agentlaunch import launch, plan, settings, survey
 from agentlaunch.commands import memory_chart, up
 from agentlaunch.commands.result import Result
-from agentlaunch.errors import ModelUnavailable
+from agentlaunch.context import padded
+from agentlaunch.errors import ModelUnavailable, UsageError
 from agentlaunch.machine.facts import Machine
 from agentlaunch.models import catalog
 from agentlaunch.models.choose import Candidate, Choice
@@ -21,11 +23,35 @@ SHOWN = 12
 """Rows of the table without `--all`; JSON has every candidate."""
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How the engine would be started, for sizing alone: slots, micro-batch in tokens, and flash
+    attention where the device decides (None)."""
+
+    parallel: int = 1
+    batch: int = 512
+    flash_attention: bool | None = None
+
+
+def on_or_off(text: str | None) -> bool | None:
+    """A switch of the command line; raises `UsageError` for another word."""
+    if text is None:
+        return None
+    if text.lower() not in ("on", "off"):
+        raise UsageError(f"--flash-attention: {text!r} is neither on nor off")
+    return text.lower() == "on"
+
+
 def list_models(
-    talk: Talk, flags: Mapping[str, object | None], *, everything: bool, simulate: str | None
+    talk: Talk,
+    flags: Mapping[str, object | None],
+    engine: Engine,
+    *,
+    everything: bool,
+    simulate: str | None,
 ) -> Result:
     """The catalog ranked for an agent on this machine, with the reason for each place."""
-    asked = up.look(talk, flags, (), simulate=simulate)
+    asked = _look(talk, flags, engine, simulate)
     choice = plan.choose_model(asked.survey, asked.wish)
     tokens = asked.wish.context_tokens or asked.wish.agent.wanted_context_tokens
     data = {
@@ -75,18 +101,38 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
         talk.say(f"next: agentlaunch up {asked.wish.agent.name}")
 
 
+def _look(
+    talk: Talk, flags: Mapping[str, object | None], engine: Engine, simulate: str | None
+) -> up.Asked:
+    asked = up.look(talk, flags, (), simulate=simulate)
+    wish = dataclasses.replace(
+        asked.wish,
+        parallel=engine.parallel,
+        batch=engine.batch,
+        flash_attention=engine.flash_attention,
+    )
+    return dataclasses.replace(asked, wish=wish)
+
+
 def show(
-    talk: Talk, ref: str, flags: Mapping[str, object | None], *, simulate: str | None
+    talk: Talk,
+    ref: str,
+    flags: Mapping[str, object | None],
+    engine: Engine,
+    *,
+    simulate: str | None,
 ) -> Result:
     """One model: what it is, what it needs here, what is known about it.
 
     Raises `ModelUnavailable` for an unknown name, `BadGguf` or `BadReply` for a broken file.
     """
-    asked = up.look(talk, flags, (), simulate=simulate)
+    asked = _look(talk, flags, engine, simulate)
     weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
     if weights.path is None and not talk.policy.offline:
         weights = up.ask_registry(talk, weights, asked)
     tokens = plan.default_context(asked.wish, weights)
+    if asked.wish.context_tokens is not None:  # an engine allocates what it is asked for
+        tokens = padded(asked.wish.context_tokens)
     kind = "f16" if asked.wish.kv_cache == "auto" else asked.wish.kv_cache
     candidate = plan.candidate_of(asked.survey, asked.wish, weights, tokens, kind)
     data = _model_json(weights, candidate, asked.paths)

@@ -42,6 +42,8 @@ class Gpu:
     backend: str | None
     driver: str | None
     source: str
+    compute_capability: str | None = None
+    """NVIDIA: which instructions it has, as `8.9`."""
 
 
 @dataclass(frozen=True, slots=True)

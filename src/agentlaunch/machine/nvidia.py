@@ -49,6 +49,7 @@ class Card:
     driver: str | None = None
     memory_mhz: int | None = None
     mig: bool = False
+    capability: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def _card(row: Mapping[str, str]) -> Card:
         driver=_known(row.get("driver_version")),
         memory_mhz=_number(row.get("clocks.max.memory")),
         mig=row.get("mig.mode.current", "").lower() == "enabled",
+        capability=_capability(row.get("compute_cap")),
     )
 
 
@@ -251,6 +253,7 @@ def _one_slice(cards: Sequence[Card], chosen: Sequence[Slice], every: Sequence[S
         backend="cuda",
         driver=card.driver,
         source="nvidia-smi",
+        compute_capability=card.capability or (device.compute_capability if device else None),
     )
     message = (
         f"this card is split into {len(every)} MIG slice(s) and a program uses one of them, here "
@@ -278,6 +281,7 @@ def _gpu(card: Card) -> Gpu:
         backend="cuda",
         driver=card.driver,
         source="nvidia-smi",
+        compute_capability=card.capability or (device.compute_capability if device else None),
     )
 
 
@@ -304,6 +308,10 @@ def _known(text: str | None) -> str | None:
     if not cleaned or cleaned.startswith("[") or cleaned in ("N/A", "Insufficient Permissions"):
         return None
     return cleaned
+
+
+def _capability(text: str | None) -> str | None:
+    return text if re.fullmatch(r"[0-9]{1,2}\.[0-9]", text or "", re.ASCII) else None
 
 
 def _number(text: str | None) -> int | None:

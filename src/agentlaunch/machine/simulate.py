@@ -201,6 +201,7 @@ def _device(
         backend="cuda" if vendor == "nvidia" else None,
         driver=None,
         source="spec",
+        compute_capability=device.compute_capability if device else None,
     )
 
 

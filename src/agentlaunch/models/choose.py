@@ -16,6 +16,7 @@ from agentlaunch.models import evidence
 from agentlaunch.models.catalog import Model, Variant
 from agentlaunch.models.fit import Fit, fit
 from agentlaunch.models.gguf import ModelFile
+from agentlaunch.models.memory import Allocation
 from agentlaunch.models.shape import ModelShape
 from agentlaunch.models.speed import Band, Speed, speed
 
@@ -27,8 +28,36 @@ UNLISTED = "unlisted"
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """An agent's first request in one of the sizes that it can send it: name and tokens."""
+
+    name: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every candidate is held against: the engine's allocation and the agent's requests.
+
+    `requests` are the sizes of the first request, fullest first: the first that brings its answer
+    within `first_word_limit_s` is taken, else the smallest. `reusable_bytes` is what would be
+    evicted; `gpu_usable` whether the engine computes on this machine's graphics.
+    """
+
+    asked: Allocation
+    requests: tuple[Request, ...]
+    min_context_tokens: int = 0
+    first_word_limit_s: float = 60.0
+    reusable_bytes: int = 0
+    gpu_usable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """One build of one model, sized and timed on one machine. `score` orders, nothing more."""
+    """One build of one model, sized and timed on one machine. `score` orders, nothing more.
+
+    `request` names the size of the agent's first request that it was timed with.
+    """
 
     id: str
     name: str
@@ -46,6 +75,7 @@ class Candidate:
     default: bool
     size_bytes: int | None
     enough_context: bool
+    request: str | None = None
     because: tuple[str, ...] = field(default=())
 
     @property
@@ -107,49 +137,21 @@ def consider(
     machine: Machine,
     model: Model,
     variant: Variant,
+    terms: Terms,
     *,
-    context_tokens: int,
-    prompt_tokens: int,
-    min_context_tokens: int = 0,
-    kv_cache_type: str = "f16",
-    parallel: int = 1,
-    batch: int = 512,
-    flash_attention: bool = True,
-    reusable_bytes: int = 0,
-    gpu_usable: bool = True,
     installed: bool = False,
     shape: ModelShape | None = None,
 ) -> Candidate:
-    """Size and time one build of a model of the catalog.
-
-    The context is cut to what the model was trained for. `prompt_tokens` is the agent's first
-    request. An exact `shape` (from a header) replaces the catalog's.
-    """
+    """Size and time one build of a model of the catalog; an exact `shape` (from a header)
+    replaces the catalog's."""
     known = shape or model.shape
-    placed = fit(
-        machine,
-        known,
-        context_tokens=min(context_tokens, model.context_max_tokens),
-        kv_cache_type=kv_cache_type,
-        parallel=parallel,
-        batch=batch,
-        flash_attention=flash_attention,
-        reusable_bytes=reusable_bytes,
-        gpu_usable=gpu_usable,
-        published_bytes=variant.size_bytes,
-    )
+    placed, timed, request = _sized(machine, known, terms, variant.size_bytes)
     proof = evidence.of(model)
     made = Candidate(
         id=variant.tag,
         name=model.name,
         fit=placed,
-        speed=speed(
-            machine,
-            known,
-            placed,
-            prompt_tokens=prompt_tokens,
-            published_bytes=variant.size_bytes,
-        ),
+        speed=timed,
         installed=installed,
         score=proof.points if proof else None,
         place=proof.place if proof else 0,
@@ -161,81 +163,40 @@ def consider(
         quant=variant.quant,
         default=variant.default,
         size_bytes=variant.size_bytes,
-        enough_context=model.context_max_tokens >= min_context_tokens,
+        enough_context=model.context_max_tokens >= terms.min_context_tokens,
+        request=request.name,
     )
-    return replace(made, because=_because(made, model, proof))
+    return replace(made, because=(*_because(made, model, proof), *_slimmed(terms, request)))
 
 
 def consider_all(
     machine: Machine,
     models: Iterable[Model],
+    terms: Terms,
     *,
-    context_tokens: int,
-    prompt_tokens: int,
-    min_context_tokens: int = 0,
-    kv_cache_type: str = "f16",
-    parallel: int = 1,
-    batch: int = 512,
-    flash_attention: bool = True,
-    reusable_bytes: int = 0,
-    gpu_usable: bool = True,
     installed: Collection[str] = (),
     llama_cpp_only: bool = True,
 ) -> tuple[Candidate, ...]:
     """Every model in the builds worth a thought: its default, 8 bit, 4 bit, and what is installed
-    (tags). Builds with the same bytes are named once."""
+    (tags). The context is cut to what a model was trained for; the same bytes are named once."""
     here = {tag.lower() for tag in installed}
-    return tuple(
-        consider(
-            machine,
-            model,
-            variant,
-            context_tokens=context_tokens,
-            prompt_tokens=prompt_tokens,
-            min_context_tokens=min_context_tokens,
-            kv_cache_type=kv_cache_type,
-            parallel=parallel,
-            batch=batch,
-            flash_attention=flash_attention,
-            reusable_bytes=reusable_bytes,
-            gpu_usable=gpu_usable,
-            installed=variant.tag.lower() in here,
-        )
-        for model in models
-        for variant in _builds(model, here, llama_cpp_only=llama_cpp_only)
-    )
+    rows = []
+    for model in models:
+        tokens = min(terms.asked.context_tokens, model.context_max_tokens)
+        cut = replace(terms, asked=replace(terms.asked, context_tokens=tokens))
+        rows += [
+            consider(machine, model, variant, cut, installed=variant.tag.lower() in here)
+            for variant in _builds(model, here, llama_cpp_only=llama_cpp_only)
+        ]
+    return tuple(rows)
 
 
 def of_file(
-    machine: Machine,
-    name: str,
-    file: ModelFile,
-    *,
-    context_tokens: int,
-    prompt_tokens: int,
-    min_context_tokens: int = 0,
-    kv_cache_type: str = "f16",
-    parallel: int = 1,
-    batch: int = 512,
-    flash_attention: bool = True,
-    reusable_bytes: int = 0,
-    gpu_usable: bool = True,
-    installed: bool = True,
+    machine: Machine, name: str, file: ModelFile, terms: Terms, *, installed: bool = True
 ) -> Candidate:
     """Size and time a model that is not in the catalog, from its header. It has no score."""
-    trained = file.shape.context_max_tokens or context_tokens
-    placed = fit(
-        machine,
-        file.shape,
-        context_tokens=min(context_tokens, trained),
-        kv_cache_type=kv_cache_type,
-        parallel=parallel,
-        batch=batch,
-        flash_attention=flash_attention,
-        reusable_bytes=reusable_bytes,
-        gpu_usable=gpu_usable,
-        published_bytes=file.size_bytes,
-    )
+    trained = file.shape.context_max_tokens or terms.asked.context_tokens
+    placed, timed, request = _sized(machine, file.shape, terms, file.size_bytes)
     because = ["not in the catalog: nothing is known about its work as an agent"]
     if file.takes_tools is False:
         because.append("its chat template has no place for tools")
@@ -243,13 +204,7 @@ def of_file(
         id=name,
         name=file.name,
         fit=placed,
-        speed=speed(
-            machine,
-            file.shape,
-            placed,
-            prompt_tokens=prompt_tokens,
-            published_bytes=file.size_bytes,
-        ),
+        speed=timed,
         installed=installed,
         score=None,
         place=0,
@@ -261,8 +216,49 @@ def of_file(
         quant=file.quant,
         default=True,
         size_bytes=file.size_bytes,
-        enough_context=trained >= min_context_tokens,
-        because=tuple(because),
+        enough_context=trained >= terms.min_context_tokens,
+        request=request.name,
+        because=(*because, *_slimmed(terms, request)),
+    )
+
+
+def _sized(
+    machine: Machine, shape: ModelShape, terms: Terms, published_bytes: int | None
+) -> tuple[Fit, Speed, Request]:
+    """Where it would lie, and its speed with the fullest request that is answered soon enough."""
+    placed = fit(
+        machine,
+        shape,
+        terms.asked,
+        reusable_bytes=terms.reusable_bytes,
+        gpu_usable=terms.gpu_usable,
+        published_bytes=published_bytes,
+    )
+
+    def timed(request: Request) -> Speed:
+        tokens = request.tokens
+        return speed(machine, shape, placed, prompt_tokens=tokens, published_bytes=published_bytes)
+
+    for request in terms.requests[:-1]:
+        found = timed(request)
+        if not is_slow(found, terms.first_word_limit_s):
+            return placed, found, request
+    return placed, timed(terms.requests[-1]), terms.requests[-1]
+
+
+def is_slow(timed: Speed, limit_s: float) -> bool:
+    """Is the first word later than the limit even by the hopeful end of its band? Bands are wide;
+    a measured proof comes after the choice. Unknown is not slow."""
+    return timed.first_word_s is not None and timed.first_word_s.low > limit_s
+
+
+def _slimmed(terms: Terms, request: Request) -> tuple[str, ...]:
+    full = terms.requests[0]
+    if request is full:
+        return ()
+    return (
+        f"starts with the agent's {request.name} prompt of about {request.tokens:,} tokens: "
+        f"reading all {full.tokens:,} would take more than {terms.first_word_limit_s:.0f} s here",
     )
 
 
@@ -309,14 +305,8 @@ def _builds(model: Model, installed: set[str], *, llama_cpp_only: bool) -> list[
     return chosen
 
 
-def _too_slow(row: Candidate, limit_s: float) -> bool:
-    """Is the first word later than the limit even by the hopeful end of its band? Bands are wide;
-    a measured proof comes after the choice. Unknown is not slow."""
-    return row.speed.first_word_s is not None and row.speed.first_word_s.low > limit_s
-
-
 def _order(row: Candidate, limit_s: float) -> tuple[Any, ...]:
-    slow = _too_slow(row, limit_s)
+    slow = is_slow(row.speed, limit_s)
     active = row.active_parameters or 0
     return (
         not row.pickable,
@@ -409,7 +399,7 @@ def _because(row: Candidate, model: Model, proof: evidence.Evidence | None) -> t
 
 
 def _pick_reason(pick: Candidate, pickable: list[Candidate], limit_s: float) -> str:
-    if _too_slow(pick, limit_s):
+    if is_slow(pick.speed, limit_s):
         return (
             f"no model brings the first word within {limit_s:.0f} s here: "
             "this one has the least to compute among the good ones"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 
 from agentlaunch.context import padded
 from agentlaunch.errors import UsageError
@@ -33,19 +34,33 @@ UNKNOWN_ACTIVATIONS = 150_000
 """Values for each token where nothing is known about a model's width."""
 
 
-def kv_bytes(
-    shape: ModelShape,
-    *,
-    context_tokens: int,
-    kv_cache_type: str = "f16",
-    parallel: int = 1,
-    batch: int = 512,
-) -> int:
-    """Bytes of the key and value cache of all slots, each with `context_tokens`."""
-    return sum(
-        count * layer_kv_bytes(layer, context_tokens, kv_cache_type, parallel, batch)
-        for layer, count in _kinds(shape.layers)
-    )
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """What an engine is asked to allocate: `context_tokens` for each of `parallel` slots.
+
+    `batch` is the micro-batch in tokens. `flash_attention` None means: where the device has it.
+    """
+
+    context_tokens: int
+    kv_cache_type: str = "f16"
+    parallel: int = 1
+    batch: int = 512
+    flash_attention: bool | None = None
+
+    @property
+    def micro_batch(self) -> int:
+        """Tokens of one step: never more than the slots can hold."""
+        return min(self.batch, padded(self.context_tokens) * self.parallel)
+
+    @property
+    def quantised(self) -> bool:
+        """Is the cache kept in blocks? Then it needs flash attention."""
+        return KV_BLOCKS[self.kv_cache_type][0] > 1
+
+
+def kv_bytes(shape: ModelShape, asked: Allocation) -> int:
+    """Bytes of the key and value cache of all slots."""
+    return sum(count * layer_kv_bytes(layer, asked) for layer, count in _kinds(shape.layers))
 
 
 def state_bytes(shape: ModelShape, *, parallel: int = 1) -> int:
@@ -53,46 +68,38 @@ def state_bytes(shape: ModelShape, *, parallel: int = 1) -> int:
     return parallel * sum(count * layer.state_bytes for layer, count in _kinds(shape.layers))
 
 
-def compute_bytes(
-    shape: ModelShape,
-    *,
-    context_tokens: int,
-    parallel: int = 1,
-    batch: int = 512,
-    flash_attention: bool = True,
-) -> int:
+def compute_bytes(shape: ModelShape, asked: Allocation) -> int:
     """Bytes of one device's compute buffer, without the output buffer.
 
     For engines from b10488 on; older ones also reserve logits for the whole micro-batch.
     """
-    rows = 4 * _micro_batch(batch, context_tokens, parallel)
-    mask = mask_bytes(shape, context_tokens, parallel, batch, flash_attention)
-    activations = max(rows * _activations(shape), _mixing_bytes(shape, rows, parallel))
-    if flash_attention:
+    rows = 4 * asked.micro_batch
+    mask = mask_bytes(shape, asked)
+    activations = max(rows * _activations(shape), _mixing_bytes(shape, rows, asked.parallel))
+    if asked.flash_attention is not False:
         return activations + mask
     beside = 6 * (shape.embedding_length or _guessed_activations(shape) // 6)
     if any(layer.kv_heads and not layer.value_length for layer, _ in _kinds(shape.layers)):
         beside = max(beside, shape.mixing_values)
     attends = any(layer.kv_heads for layer in shape.layers)
-    scores = rows * shape.head_count * padded(context_tokens) if attends else 0
+    scores = rows * shape.head_count * padded(asked.context_tokens) if attends else 0
     return max(activations, scores + rows * beside) + mask
 
 
-def check_request(
-    context_tokens: int, kv_cache_type: str, parallel: int, batch: int, flash_attention: bool
-) -> None:
+def check_request(asked: Allocation) -> None:
     """Raise `UsageError` for what no engine would take."""
-    if kv_cache_type not in KV_BLOCKS:
+    if asked.kv_cache_type not in KV_BLOCKS:
         raise UsageError(
-            f"unknown cache type `{kv_cache_type}`",
+            f"unknown cache type `{asked.kv_cache_type}`",
             hint="choose one of " + ", ".join(f"`{name}`" for name in KV_BLOCKS),
         )
-    if not flash_attention and KV_BLOCKS[kv_cache_type][0] > 1:
+    if asked.flash_attention is False and asked.quantised:
         raise UsageError(
-            f"a cache of type {kv_cache_type} needs flash attention",
+            f"a cache of type {asked.kv_cache_type} needs flash attention",
             hint="use `--kv-cache f16`, or leave flash attention on",
         )
-    for name, value in (("context", context_tokens), ("parallel", parallel), ("batch", batch)):
+    numbers = {"context": asked.context_tokens, "parallel": asked.parallel, "batch": asked.batch}
+    for name, value in numbers.items():
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}")
 
@@ -107,15 +114,11 @@ def _kinds(layers: tuple[LayerCache, ...]) -> list[tuple[LayerCache, int]]:
     ]
 
 
-def _micro_batch(batch: int, context_tokens: int, parallel: int) -> int:
-    return min(batch, padded(context_tokens) * parallel)
-
-
-def _cells(window_tokens: int | None, context_tokens: int, parallel: int, batch: int) -> int:
-    cells = padded(context_tokens)
+def _cells(window_tokens: int | None, asked: Allocation) -> int:
+    cells = padded(asked.context_tokens)
     if window_tokens is None:
         return cells
-    return min(cells, padded(window_tokens + _micro_batch(batch, context_tokens, parallel)))
+    return min(cells, padded(window_tokens + asked.micro_batch))
 
 
 def _row_bytes(values: int, kv_cache_type: str) -> int:
@@ -123,15 +126,13 @@ def _row_bytes(values: int, kv_cache_type: str) -> int:
     return -(-values // block) * block_bytes
 
 
-def layer_kv_bytes(
-    layer: LayerCache, context_tokens: int, kv_cache_type: str, parallel: int, batch: int
-) -> int:
+def layer_kv_bytes(layer: LayerCache, asked: Allocation) -> int:
     """Bytes of one layer's cache, all slots."""
     if not layer.kv_heads:
         return 0
-    row = _row_bytes(layer.kv_heads * layer.key_length, kv_cache_type)
-    row += _row_bytes(layer.kv_heads * layer.value_length, kv_cache_type)
-    return parallel * _cells(layer.window_tokens, context_tokens, parallel, batch) * row
+    row = _row_bytes(layer.kv_heads * layer.key_length, asked.kv_cache_type)
+    row += _row_bytes(layer.kv_heads * layer.value_length, asked.kv_cache_type)
+    return asked.parallel * _cells(layer.window_tokens, asked) * row
 
 
 def impossible_cache(shape: ModelShape, kv_cache_type: str) -> str | None:
@@ -147,14 +148,12 @@ def impossible_cache(shape: ModelShape, kv_cache_type: str) -> str | None:
     return None
 
 
-def mask_bytes(
-    shape: ModelShape, context_tokens: int, parallel: int, batch: int, flash_attention: bool
-) -> int:
+def mask_bytes(shape: ModelShape, asked: Allocation) -> int:
     """Bytes of the attention masks, one for each kind of cache."""
     kinds = {layer.window_tokens for layer, _ in _kinds(shape.layers) if layer.kv_heads}
-    cells = sum(_cells(window, context_tokens, parallel, batch) for window in kinds)
-    value_bytes = 2 if flash_attention else 4
-    return value_bytes * _micro_batch(batch, context_tokens, parallel) * cells
+    cells = sum(_cells(window, asked) for window in kinds)
+    value_bytes = 4 if asked.flash_attention is False else 2
+    return value_bytes * asked.micro_batch * cells
 
 
 def _mixing_bytes(shape: ModelShape, rows: int, parallel: int) -> int:

@@ -36,6 +36,8 @@ class Weights:
     layer_bytes: tuple[int, ...]
     expert_bytes: tuple[int, ...]
     largest_bytes: int
+    repacked_bytes: int = 0
+    """What a processor with wide vectors copies into an order of its own while it loads."""
 
     @property
     def head_bytes(self) -> int:
@@ -68,6 +70,16 @@ class ModelShape:
     weights: Weights | None = None
     upper_bound: bool = False
     """The layout of the cache is not confirmed; it is counted as the most it can be."""
+    tied: bool | None = None
+    """Does the embedding double as the output head? Only needed while `weights` is unknown."""
+    expert_layers: tuple[int, ...] = ()
+    """Which layers have routed experts; likewise."""
+    expert_matrices: int = 3
+    """Matrices of one expert: gate, up and down; 2 without a gate."""
+    expert_width: int | None = None
+    """Width that goes into an expert where it is not the model's own."""
+    per_layer_embedding_length: int = 0
+    """Values for each word and layer in a second embedding."""
 
     @property
     def routed(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models.fit import Fit
-from agentlaunch.models.memory import kv_bytes
+from agentlaunch.models.memory import Allocation, kv_bytes
 from agentlaunch.models.shape import ModelShape
 
 GB = 1_000_000_000
@@ -26,7 +26,7 @@ GPU_SHARE = {
 """Vendor → share of peak bandwidth that decoding reaches: dense, routed."""
 SMALL_MODEL_BYTES = 2 * GB
 SMALL_MODEL_SHARE = 0.45
-MOST_TOKENS_PER_S = 450.0
+MOST_TOKENS_PER_S = (350.0, 450.0)
 """Small models wait for the launch of each kernel instead of for memory."""
 
 GPU_TFLOPS_PER_GBS = {
@@ -137,7 +137,7 @@ def _read_bytes(shape: ModelShape, total: int) -> int:
 
 def _cache_read_bytes(shape: ModelShape, fit: Fit, prompt_tokens: int) -> int:
     tokens = max(1, min(prompt_tokens, fit.context_tokens))
-    return kv_bytes(shape, context_tokens=tokens, kv_cache_type=fit.kv_cache_type)
+    return kv_bytes(shape, Allocation(tokens, fit.kv_cache_type))
 
 
 def _decode(
@@ -156,8 +156,8 @@ def _decode(
         fast += read * on_gpu / (high * peak * band[1])
     slow += read * (1 - on_gpu) / (cpu_slow * band[0])
     fast += read * (1 - on_gpu) / (cpu_fast * band[1])
-    most = MOST_TOKENS_PER_S
-    return min(most, 1 / slow) if slow else most, min(most, 1 / fast) if fast else most
+    low, high = MOST_TOKENS_PER_S
+    return min(low, 1 / slow) if slow else low, min(high, 1 / fast) if fast else high
 
 
 def _cpu_bytes_per_s(cores: int | None, *, routed: bool) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from agentlaunch.plan.sizing import (
     fit_asked,
     gpu_usable,
     nothing_fits,
+    terms_of,
 )
 from agentlaunch.plan.steps import HandOver, Install, Load, Pull, StartEngine, Step
 from agentlaunch.plan.wish import Places, Wish, context_for
@@ -56,6 +57,7 @@ __all__ = [
     "handover",
     "make_plan",
     "served_name",
+    "terms_of",
     "with_reasons",
 ]
 
@@ -180,7 +182,12 @@ def _embedded_plan(
         candidate = choice.pick
         chosen = Chosen(candidate.id, None, candidate)
         because = list(candidate.because)
-    context = context_for(wish, candidate.fit.context_tokens, candidate.fit.kv_cache_type)
+    context = context_for(
+        wish,
+        candidate.fit.context_tokens,
+        candidate.fit.kv_cache_type,
+        tier=candidate.request,
+    )
     agent = survey.agents[wish.agent.name]
     name = served_name(chosen.id)
     reuse = _serving(survey, chosen, context)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from agentlaunch.context import padded
+from agentlaunch.context import padded, usable_tiers
 from agentlaunch.errors import MachineCannot, ModelUnavailable, NotSupported
 from agentlaunch.models import choose
 from agentlaunch.models.catalog import Model
 from agentlaunch.models.fit import Fit
-from agentlaunch.models.memory import impossible_cache
+from agentlaunch.models.memory import Allocation, impossible_cache
 from agentlaunch.models.shape import ModelShape
-from agentlaunch.plan.wish import Wish, context_for
+from agentlaunch.plan.wish import Wish
 from agentlaunch.survey import Survey, Weights
 
 CONTEXT_STEPS = (262_144, 131_072, 98_304, 65_536, 49_152, 40_960, 32_768, 24_576, 16_384, 8_192)
@@ -38,18 +37,11 @@ def choose_model(survey: Survey, wish: Wish) -> choose.Choice:
     floor = asked or wish.agent.min_context_tokens
     pending: Sequence[Model] = survey.catalog.models
     for tokens in _steps_down(wanted, wanted if asked else floor):
-        prompt_tokens = _prompt_tokens(wish, tokens)
+        terms = replace(terms_of(survey, wish, tokens, _kv(wish)), min_context_tokens=floor)
         unfit: list[Model] = []
         for model in pending:
             rows = choose.consider_all(
-                survey.machine,
-                (model,),
-                context_tokens=tokens,
-                prompt_tokens=prompt_tokens,
-                min_context_tokens=floor,
-                kv_cache_type=_kv(wish),
-                installed=survey.installed_tags,
-                gpu_usable=gpu_usable(survey),
+                survey.machine, (model,), terms, installed=survey.installed_tags
             )
             for row in rows:
                 known = best.get(row.id)
@@ -78,26 +70,38 @@ def candidate_of(
     reusable_bytes: int = 0,
 ) -> choose.Candidate:
     """One model at one context as a candidate; `ModelUnavailable` when nothing tells its size."""
-    common: dict[str, Any] = {
-        "context_tokens": context_tokens,
-        "prompt_tokens": _prompt_tokens(wish, context_tokens),
-        "min_context_tokens": wish.agent.min_context_tokens,
-        "kv_cache_type": kv_cache_type,
-        "reusable_bytes": reusable_bytes,
-        "gpu_usable": gpu_usable(survey),
-        "installed": weights.path is not None,
-    }
+    terms = terms_of(survey, wish, context_tokens, kv_cache_type)
+    terms = replace(terms, reusable_bytes=reusable_bytes)
+    here = weights.path is not None
     if weights.entry is not None:
         shape = weights.file.shape if weights.file is not None else None
-        return choose.consider(
-            survey.machine, weights.entry.model, weights.entry.variant, shape=shape, **common
-        )
+        model, variant = weights.entry.model, weights.entry.variant
+        return choose.consider(survey.machine, model, variant, terms, installed=here, shape=shape)
     if weights.file is not None:
-        return choose.of_file(survey.machine, weights.id, weights.file, **common)
+        return choose.of_file(survey.machine, weights.id, weights.file, terms, installed=here)
     raise ModelUnavailable(
         f"{weights.id} is neither here nor in the catalog, so nothing is known about its size",
         hint="run it once without --offline, or name a path to its .gguf",
         code="unknown-model",
+    )
+
+
+def terms_of(survey: Survey, wish: Wish, context_tokens: int, kv_cache_type: str) -> choose.Terms:
+    """What this wish holds a model against when an engine allocates so much for each slot."""
+    agent = wish.agent
+    headless = agent.is_headless(wish.args)
+    tiers = usable_tiers(agent.tiers, agent.compaction, context_tokens, slim=wish.slim)
+    return choose.Terms(
+        asked=Allocation(
+            context_tokens, kv_cache_type, wish.parallel, wish.batch, wish.flash_attention
+        ),
+        requests=tuple(
+            choose.Request(tier.name, tier.headless_tokens if headless else tier.interactive_tokens)
+            for tier in tiers
+        ),
+        min_context_tokens=agent.min_context_tokens,
+        first_word_limit_s=FIRST_WORD_LIMIT_S,
+        gpu_usable=gpu_usable(survey),
     )
 
 
@@ -136,12 +140,6 @@ def gpu_usable(survey: Survey) -> bool:
 def _steps_down(wanted: int, smallest: int) -> tuple[int, ...]:
     lower = [step for step in CONTEXT_STEPS if smallest < step < wanted]
     return tuple(dict.fromkeys((wanted, *lower, smallest)))
-
-
-def _prompt_tokens(wish: Wish, context_tokens: int) -> int:
-    """Tokens of the first request in the tier that this window carries."""
-    tier = context_for(wish, context_tokens).tier
-    return tier.headless_tokens if wish.agent.is_headless(wish.args) else tier.interactive_tokens
 
 
 def _kv(wish: Wish) -> str:

@@ -24,6 +24,10 @@ class Wish:
     skip_proof: bool = False
     output_limit_tokens: int | None = None
     """The user's own cap on one reply, from the agent's own variable."""
+    parallel: int = 1
+    batch: int = 512
+    flash_attention: bool | None = None
+    """For sizing alone: slots, micro-batch, and flash attention where the device decides (None)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,16 @@ class Places:
     environ: Mapping[str, str] = field(repr=False)
 
 
-def context_for(wish: Wish, engine_tokens: int, kv_cache_type: str = "f16") -> ContextPlan:
+def context_for(
+    wish: Wish, engine_tokens: int, kv_cache_type: str = "f16", *, tier: str | None = None
+) -> ContextPlan:
     """The context contract of this wish with an engine that allocates so much."""
     return make_context(
         wish.agent.tiers,
+        wish.agent.compaction,
         engine_tokens,
         kv_cache_type=kv_cache_type,
         slim=wish.slim,
         output_limit_tokens=wish.output_limit_tokens,
+        tier=tier,
     )

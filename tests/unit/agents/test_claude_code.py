@@ -27,7 +27,7 @@ def target(*args: str, window: int = 65_536, **changes: Any) -> Target:
     values: dict[str, Any] = {
         "binary": "/usr/bin/claude",
         "endpoint": Endpoint("http://127.0.0.1:8080", ("anthropic_messages",), "qwen", "secret"),
-        "context": make_context(AGENT.tiers, window),
+        "context": make_context(AGENT.tiers, AGENT.compaction, window),
         "home": "own",
         "home_folder": CLEAN,
         "runtime_folder": RUNTIME,

@@ -26,7 +26,9 @@ def names(visible: str | None) -> list[str]:
 
 def test_columns_are_those_of_the_query_that_was_asked() -> None:
     answer = query("8.9, NVIDIA L4, 23034 MiB\n", "compute_cap,name,memory.total")
-    assert nvidia.parse_cards(answer) == (Card("NVIDIA L4", total_bytes=23034 * MIB),)
+    assert nvidia.parse_cards(answer) == (
+        Card("NVIDIA L4", total_bytes=23034 * MIB, capability="8.9"),
+    )
 
 
 def test_the_query_may_be_two_words() -> None:

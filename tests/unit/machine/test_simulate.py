@@ -40,6 +40,7 @@ def test_a_spec_names_memory_and_a_card() -> None:
                 backend="cuda",
                 driver=None,
                 source="spec",
+                compute_capability="8.9",
             ),
         ),
     )

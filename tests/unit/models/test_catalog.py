@@ -10,7 +10,7 @@ import pytest
 
 from agentlaunch.errors import ModelUnavailable
 from agentlaunch.models import catalog
-from agentlaunch.models.memory import kv_bytes
+from agentlaunch.models.memory import Allocation, kv_bytes
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,7 +51,7 @@ def test_the_cache_grows_with_the_context_as_the_source_says(
     tag: str, bytes_per_token: int
 ) -> None:
     shape = catalog.load().get(tag).model.shape
-    long, longer = (kv_bytes(shape, context_tokens=tokens) for tokens in (65_536, 66_560))
+    long, longer = (kv_bytes(shape, Allocation(tokens)) for tokens in (65_536, 66_560))
     assert longer - long == 1024 * bytes_per_token
 
 

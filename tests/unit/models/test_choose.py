@@ -10,7 +10,8 @@ import pytest
 
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models import catalog, choose, gguf
-from agentlaunch.models.choose import Candidate, Choice, Miss
+from agentlaunch.models.choose import Candidate, Choice, Miss, Request, Terms
+from agentlaunch.models.memory import Allocation
 from gguf_writer import small_llama, write_gguf
 
 GIB = 1 << 30
@@ -50,23 +51,17 @@ def card(gib: float, bandwidth: float) -> Gpu:
     return Gpu("card", "nvidia", size, size, False, bandwidth, None, None, "t")
 
 
-def ranked(host: Machine, *, context: int = 65_536, **options: Any) -> Choice:
-    return choose.rank(
-        choose.consider_all(
-            host,
-            catalog.load().models,
-            context_tokens=context,
-            prompt_tokens=20_548,
-            min_context_tokens=32_768,
-            **options,
-        )
-    )
+FULL = Terms(Allocation(65_536), (Request("full", 20_548),), min_context_tokens=32_768)
+
+
+def ranked(host: Machine, terms: Terms = FULL, **options: Any) -> Choice:
+    return choose.rank(choose.consider_all(host, catalog.load().models, terms, **options))
 
 
 def one(tag: str, host: Machine, **options: Any) -> Candidate:
     entry = catalog.load().get(tag)
-    chosen = {"context_tokens": 32_768, "prompt_tokens": 20_548} | options
-    return choose.consider(host, entry.model, entry.variant, **chosen)
+    terms = Terms(Allocation(32_768), FULL.requests)
+    return choose.consider(host, entry.model, entry.variant, terms, **options)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +134,26 @@ def test_two_choices_are_named_where_they_differ() -> None:
     assert (choice.fast.id, choice.smarter.id) == ("qwen3.5:4b", "qwen3.6:35b")
 
 
+def test_the_fullest_request_that_is_answered_soon_enough_is_taken() -> None:
+    sizes = (Request("full", 20_000), Request("slim", 5_000), Request("bare", 500))
+    terms = replace(FULL, requests=sizes)
+    quick, slow = computer(64, card(24, 1008)), computer(64, cores=16)
+    whole, slim = (
+        next(row for row in ranked(host, terms).candidates if row.id == "qwen3.5:4b")
+        for host in (quick, slow)
+    )
+    assert (whole.request, slim.request) == ("full", "slim")
+    assert not any("prompt of about" in reason for reason in whole.because)
+    assert any("slim prompt of about 5,000 tokens" in reason for reason in slim.because)
+    assert slim.speed.first_word_s is not None
+    assert slim.speed.first_word_s.low <= 60
+    never = replace(terms, requests=sizes[:1])
+    alone = next(row for row in ranked(slow, never).candidates if row.id == "qwen3.5:4b")
+    assert alone.request == "full"
+    assert alone.speed.first_word_s is not None
+    assert alone.speed.first_word_s.low > 60
+
+
 def test_weights_of_other_runtimes_and_doubles_are_not_considered() -> None:
     ids = [row.id for row in ranked(computer(64)).candidates]
     assert len(ids) == len(set(ids))
@@ -148,7 +163,8 @@ def test_weights_of_other_runtimes_and_doubles_are_not_considered() -> None:
 
 
 def test_the_context_is_cut_to_what_the_model_was_trained_for() -> None:
-    row = one("qwen3:8b", computer(64), context_tokens=131_072, min_context_tokens=65_536)
+    terms = replace(FULL, asked=Allocation(131_072), min_context_tokens=65_536)
+    row = next(row for row in ranked(computer(64), terms).candidates if row.id == "qwen3:8b")
     assert row.fit.context_tokens == 40_960
     assert not row.pickable
     assert any("trained for 40,960 tokens" in reason for reason in row.because)
@@ -191,8 +207,8 @@ def test_the_json_is_the_candidate_of_the_contract() -> None:
 
 def test_a_file_of_the_users_own_is_sized_exactly_and_has_no_score(tmp_path: Path) -> None:
     file = gguf.read_model(write_gguf(tmp_path / "own.gguf", *small_llama(template="hi")))
-    row = choose.of_file(computer(8), "own.gguf", file, context_tokens=65_536, prompt_tokens=5_000)
+    terms = Terms(Allocation(8_192), (Request("full", 5_000),))
+    row = choose.of_file(computer(8), "own.gguf", file, terms)
     assert (row.fit.evidence, row.score, row.status) == ("exact", None, "unlisted")
-    assert row.fit.context_tokens == 8192
     assert (row.tools, row.pickable) == (False, False)
     assert "no place for tools" in row.because[1]

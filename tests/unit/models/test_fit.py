@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agentlaunch.errors import UsageError
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models.fit import DEVICE_CONTEXT_BYTES, PROCESS_BYTES, Fit, fit
-from agentlaunch.models.memory import KV_BLOCKS, compute_bytes, kv_bytes, state_bytes
+from agentlaunch.models.memory import KV_BLOCKS, Allocation, compute_bytes, kv_bytes, state_bytes
 from agentlaunch.models.shape import LayerCache, ModelShape, Weights
 
 MIB = 1 << 20
@@ -117,11 +117,9 @@ def test_cache_state_and_compute_are_what_an_engine_logged(
     model: str, context: int, options: dict[str, Any], kv_mib: float, compute_mib: float
 ) -> None:
     shape = SHAPES[model]
-    common = {"context_tokens": context, **options}
-    attention = common.pop("flash_attention", True)
-    kv = kv_bytes(shape, **common) + state_bytes(shape, parallel=common.get("parallel", 1))
-    common.pop("kv_cache_type", None)
-    compute = compute_bytes(shape, **common, flash_attention=attention)
+    asked = Allocation(context, **options)
+    kv = kv_bytes(shape, asked) + state_bytes(shape, parallel=asked.parallel)
+    compute = compute_bytes(shape, asked)
     assert kv / MIB == pytest.approx(kv_mib, abs=0.006)
     assert compute / MIB == pytest.approx(compute_mib, abs=0.006)
 
@@ -173,7 +171,7 @@ def machine(ram: float, *gpus: Gpu, free: float | None = None, **changes: Any) -
 
 
 def test_on_the_processor_everything_lies_in_ram_and_a_quarter_is_kept() -> None:
-    placed = fit(machine(8), SMALL, context_tokens=4096)
+    placed = fit(machine(8), SMALL, Allocation(4096))
     kv, compute = 90 * MIB, 19_529_728
     total = 96_576_768 + kv + compute + PROCESS_BYTES
     assert replace(placed, because=()) == Fit(
@@ -197,9 +195,9 @@ def test_on_the_processor_everything_lies_in_ram_and_a_quarter_is_kept() -> None
 
 
 def test_a_tied_embedding_lies_on_both_sides_and_an_untied_one_in_ram() -> None:
-    tied = fit(machine(16, card(12)), SMALL, context_tokens=4096)
+    tied = fit(machine(16, card(12)), SMALL, Allocation(4096))
     assert (tied.weights_gpu_bytes, tied.weights_cpu_bytes) == (96_576_768, 30_083_328)
-    untied = fit(machine(16, card(12)), BIG, context_tokens=4096)
+    untied = fit(machine(16, card(12)), BIG, Allocation(4096))
     assert untied.weights_bytes == 3700 * MIB
     assert (untied.weights_gpu_bytes, untied.weights_cpu_bytes) == (3500 * MIB, 200 * MIB)
     assert untied.total_bytes == (3500 + 512 + 128) * MIB + DEVICE_CONTEXT_BYTES
@@ -211,7 +209,7 @@ def test_a_tied_embedding_lies_on_both_sides_and_an_untied_one_in_ram() -> None:
 )
 def test_the_verdict_follows_what_is_free(gib: float, verdict: str) -> None:
     # 4,597 MiB are needed: 85 % of 6 GiB; 4.8 GiB with and 5 GiB without the margin hold it
-    placed = fit(machine(32, card(gib)), BIG, context_tokens=4096)
+    placed = fit(machine(32, card(gib)), BIG, Allocation(4096))
     assert placed.verdict == verdict
     assert placed.headroom_bytes is not None
     assert (placed.headroom_bytes < 0) == (gib == 5.0)
@@ -219,21 +217,21 @@ def test_the_verdict_follows_what_is_free(gib: float, verdict: str) -> None:
 
 def test_memory_that_would_be_evicted_counts_as_free_but_never_twice() -> None:
     busy = machine(32, card(8, free=4))
-    assert fit(busy, BIG, context_tokens=4096).verdict == "split"
-    freed = fit(busy, BIG, context_tokens=4096, reusable_bytes=4 * GIB)
+    assert fit(busy, BIG, Allocation(4096)).verdict == "split"
+    freed = fit(busy, BIG, Allocation(4096), reusable_bytes=4 * GIB)
     assert (freed.verdict, freed.budget_bytes) == ("roomy", 7 * GIB)
-    again = fit(busy, BIG, context_tokens=4096, reusable_bytes=60 * GIB)
+    again = fit(busy, BIG, Allocation(4096), reusable_bytes=60 * GIB)
     assert again.budget_bytes == 7 * GIB
 
 
 def test_an_engine_without_the_graphics_uses_the_processor_and_says_so() -> None:
-    placed = fit(machine(32, card(24, name="RTX 4090")), BIG, context_tokens=4096, gpu_usable=False)
+    placed = fit(machine(32, card(24, name="RTX 4090")), BIG, Allocation(4096), gpu_usable=False)
     assert placed.placement == "cpu"
     assert any("RTX 4090 stays unused" in reason for reason in placed.because)
 
 
 def test_whole_layers_move_to_ram_when_a_dense_model_is_too_big() -> None:
-    placed = fit(machine(32, card(4)), BIG, context_tokens=4096)
+    placed = fit(machine(32, card(4)), BIG, Allocation(4096))
     room = 3 * GIB - DEVICE_CONTEXT_BYTES - (128 + 300) * MIB
     units = (room - 300 * MIB) // (116 * MIB)
     assert placed.weights_gpu_bytes == (300 + units * 100) * MIB
@@ -242,21 +240,47 @@ def test_whole_layers_move_to_ram_when_a_dense_model_is_too_big() -> None:
 
 
 def test_experts_move_first_and_the_cache_stays_on_the_card() -> None:
-    placed = fit(machine(64, card(12)), EXPERTS, context_tokens=4096)
+    placed = fit(machine(64, card(12)), EXPERTS, Allocation(4096))
     assert placed.verdict == "split"
     assert placed.weights_cpu_bytes is not None
     assert (placed.weights_cpu_bytes - 200 * MIB) % (370 * MIB) == 0
 
 
 def test_what_fits_nowhere_says_by_how_much() -> None:
-    placed = fit(machine(8, card(4)), EXPERTS, context_tokens=4096)
+    placed = fit(machine(8, card(4)), EXPERTS, Allocation(4096))
     assert placed.verdict == "no"
     assert placed.headroom_bytes is not None
     assert placed.headroom_bytes < 0
 
 
+@pytest.mark.parametrize(
+    ("capability", "able"),
+    [("5.2", False), ("6.0", True), ("6.1", True), ("7.2", False), ("7.5", True), (None, True)],
+)
+def test_flash_attention_follows_the_card(capability: str | None, able: bool) -> None:
+    old = machine(64, card(24, compute_capability=capability))
+    placed = fit(old, BIG, Allocation(8192))
+    assert placed == replace(
+        fit(old, BIG, Allocation(8192, flash_attention=able)), because=placed.because
+    )
+    quantised = fit(old, BIG, Allocation(8192, "q8_0"))
+    assert (quantised.verdict == "no") is not able
+    assert ("has no flash attention" in quantised.because[0]) is not able
+    assert fit(old, BIG, Allocation(8192, "q8_0"), gpu_usable=False).fits
+
+
+def test_a_copy_made_while_loading_is_told_where_memory_is_too_small_for_both() -> None:
+    assert BIG.weights is not None
+    packed = replace(BIG, weights=replace(BIG.weights, repacked_bytes=3 * GIB))
+    asked = Allocation(4096)
+    small, large = (fit(machine(ram), packed, asked) for ram in (6, 16))
+    assert small.fits
+    assert "while it loads" in small.because[-1]
+    assert large == fit(machine(16), BIG, asked)
+
+
 def test_two_cards_are_used_when_one_is_too_small() -> None:
-    placed = fit(machine(64, card(12), card(14)), EXPERTS, context_tokens=4096)
+    placed = fit(machine(64, card(12), card(14)), EXPERTS, Allocation(4096))
     assert (placed.verdict, placed.placement) == ("tight", "gpu")
     assert placed.budget_bytes == 24 * GIB
 
@@ -264,18 +288,18 @@ def test_two_cards_are_used_when_one_is_too_small() -> None:
 def test_shared_memory_is_budgeted_from_its_total_and_a_shortage_is_a_warning() -> None:
     apple = card(10.67, name="Apple M2", vendor="apple", unified=True, vram_free_bytes=None)
     mac = machine(16, apple, free=2, os="darwin", unified_memory=True)
-    placed = fit(mac, BIG, context_tokens=4096)
+    placed = fit(mac, BIG, Allocation(4096))
     assert (placed.verdict, placed.placement) == ("roomy", "gpu")
     assert placed.budget_bytes == int(10.67 * GIB)
     assert placed.total_bytes is not None
     assert placed.shortage_bytes == placed.total_bytes - 2 * GIB
     assert "close programs" in placed.because[-1]
     small = machine(8, replace(apple, vram_bytes=int(5.3 * GIB)), unified_memory=True)
-    assert fit(small, BIG, context_tokens=4096).budget_bytes == 4 * GIB
+    assert fit(small, BIG, Allocation(4096)).budget_bytes == 4 * GIB
 
 
 def test_a_container_limit_counts_as_the_memory() -> None:
-    placed = fit(machine(64, ram_limit_bytes=4 * GIB), SMALL, context_tokens=4096)
+    placed = fit(machine(64, ram_limit_bytes=4 * GIB), SMALL, Allocation(4096))
     assert placed.budget_bytes == 3 * GIB
 
 
@@ -283,16 +307,16 @@ def test_a_published_size_gives_an_estimate_and_no_size_gives_none() -> None:
     shape = replace(
         SMALL, weights=None, embedding_length=None, parameters=10**9, active_parameters=10**9
     )
-    guess = fit(machine(16), shape, context_tokens=4096, published_bytes=2 * GIB)
+    guess = fit(machine(16), shape, Allocation(4096), published_bytes=2 * GIB)
     assert (guess.evidence, guess.weights_bytes, guess.verdict) == ("estimated", None, "roomy")
     assert guess.weights_cpu_bytes == 2 * GIB
-    nothing = fit(machine(16), shape, context_tokens=4096)
+    nothing = fit(machine(16), shape, Allocation(4096))
     assert (nothing.total_bytes, nothing.verdict, nothing.weights_bytes) == (None, None, None)
 
 
 def test_unknown_memory_gives_no_verdict() -> None:
     blind = machine(1, ram_bytes=None, ram_free_bytes=None)
-    placed = fit(blind, SMALL, context_tokens=4096)
+    placed = fit(blind, SMALL, Allocation(4096))
     assert (placed.verdict, placed.budget_bytes, placed.headroom_bytes) == (None, None, None)
     assert placed.total_bytes is not None
 
@@ -309,12 +333,12 @@ def test_unknown_memory_gives_no_verdict() -> None:
 )
 def test_what_no_engine_would_take_is_a_usage_error(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        fit(machine(8), SMALL, **({"context_tokens": 4096} | options))
+        fit(machine(8), SMALL, Allocation(**({"context_tokens": 4096} | options)))
 
 
 def test_rows_that_do_not_fill_a_block_cannot_be_quantised() -> None:
     odd = replace(SMALL, layers=(LayerCache(1, 80, 80),) * 30)
-    placed = fit(machine(8), odd, context_tokens=4096, kv_cache_type="q8_0")
+    placed = fit(machine(8), odd, Allocation(4096, "q8_0"))
     assert placed.verdict == "no"
     assert "rows of 80 values" in placed.because[0]
 
@@ -393,7 +417,8 @@ requests = st.fixed_dictionaries(
 def test_sums_hold_bytes_are_whole_and_nothing_is_negative(
     host: Machine, shape: ModelShape, context: int, request: dict[str, Any]
 ) -> None:
-    placed = fit(host, shape, context_tokens=context, **request)
+    settings = {name: request.pop(name) for name in ("kv_cache_type", "parallel", "batch")}
+    placed = fit(host, shape, Allocation(context, **settings), **request)
     for row in fields(placed):
         value = getattr(placed, row.name)
         if row.name.endswith("_bytes") and value is not None:
@@ -420,9 +445,9 @@ def test_more_context_never_needs_less(
     shape: ModelShape, context: int, more: int, attention: bool
 ) -> None:
     def needs(tokens: int) -> list[int]:
-        placed = fit(machine(64), shape, context_tokens=tokens, published_bytes=1)
-        compute = compute_bytes(shape, context_tokens=tokens, flash_attention=attention)
-        return [kv_bytes(shape, context_tokens=tokens), compute, placed.total_bytes or 0]
+        asked = Allocation(tokens, flash_attention=attention)
+        placed = fit(machine(64), shape, asked, published_bytes=1)
+        return [kv_bytes(shape, asked), compute_bytes(shape, asked), placed.total_bytes or 0]
 
     pairs = zip(needs(context), needs(context + more), strict=True)
     assert all(less <= greater for less, greater in pairs)
@@ -433,13 +458,13 @@ def test_more_context_never_makes_a_model_fit(
     shape: ModelShape, context: int, more: int, ram: int
 ) -> None:
     small, large = (
-        fit(machine(ram, card(ram / 4)), shape, context_tokens=tokens, published_bytes=GIB)
+        fit(machine(ram, card(ram / 4)), shape, Allocation(tokens), published_bytes=GIB)
         for tokens in (context, context + more)
     )
     assert small.fits or not large.fits
 
 
 def test_a_card_too_small_for_any_layer_leaves_the_processor_alone() -> None:
-    placed = fit(machine(32, card(2, name="MX150")), BIG, context_tokens=4096)
+    placed = fit(machine(32, card(2, name="MX150")), BIG, Allocation(4096))
     assert (placed.placement, placed.verdict) == ("cpu", "roomy")
     assert any("MX150" in reason for reason in placed.because)

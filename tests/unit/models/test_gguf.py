@@ -55,6 +55,7 @@ def test_a_small_model_is_read_whole(tmp_path: Path) -> None:
                 layer_bytes=(layer, layer),
                 expert_bytes=(0, 0),
                 largest_bytes=embedding,
+                repacked_bytes=2 * (layer - 64 * 4 * 2),
             ),
         ),
         takes_tools=True,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models.fit import fit
+from agentlaunch.models.memory import Allocation
 from agentlaunch.models.shape import LayerCache, ModelShape, Weights
 from agentlaunch.models.speed import Band, Speed, speed
 
@@ -46,13 +47,13 @@ def card(bandwidth: float | None, gib: int = 24) -> Gpu:
 
 def estimate(host: Machine, shape: ModelShape = EIGHT_B, tokens: int = 4096) -> Speed:
     size = 4_900_000_000
-    placed = fit(host, shape, context_tokens=tokens, published_bytes=size)
+    placed = fit(host, shape, Allocation(tokens), published_bytes=size)
     return speed(host, shape, placed, prompt_tokens=tokens, published_bytes=size)
 
 
 def test_two_cores_are_as_slow_as_they_were_measured() -> None:
     host = computer(2)
-    placed = fit(host, SMOLLM, context_tokens=4096)
+    placed = fit(host, SMOLLM, Allocation(4096))
     found = speed(host, SMOLLM, placed, prompt_tokens=1000)
     assert found.decode_tokens_per_s is not None
     assert found.first_word_s is not None
@@ -70,7 +71,7 @@ def test_a_card_of_unknown_bandwidth_gives_no_estimate() -> None:
 def test_what_does_not_fit_or_has_no_size_has_no_speed() -> None:
     tiny = computer(8, ram=2)
     assert estimate(tiny) == Speed(None, None)
-    placed = fit(computer(8), EIGHT_B, context_tokens=4096)
+    placed = fit(computer(8), EIGHT_B, Allocation(4096))
     assert speed(computer(8), EIGHT_B, placed, prompt_tokens=10) == Speed(None, None)
 
 
