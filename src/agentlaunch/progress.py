@@ -13,14 +13,16 @@ T = TypeVar("T")
 class Progress:
     """One report of a running activity.
 
-    `done_bytes` and `total_bytes` are null when the work has no size; `detail` is a short text
-    that may come from another program and is cleaned before it is shown.
+    `done_bytes` and `total_bytes` are null when the work has no size; `share` (0 to 1) is for work
+    that is known to advance but not in bytes. `detail` is a short text that may come from another
+    program and is cleaned before it is shown.
     """
 
     activity: str
     done_bytes: int | None = None
     total_bytes: int | None = None
     detail: str | None = None
+    share: float | None = None
 
 
 Work = Generator[Progress, None, T]

@@ -10,7 +10,7 @@ import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from agentlaunch.errors import AgentlaunchError, UsageError
 from agentlaunch.progress import Progress, T, Work
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 WIDE = 90
 """Columns from which a progress bar also has room for its speed and its end."""
+
+Tone = Literal["plain", "strong", "good", "fair", "cool", "bad", "dim"]
+TONES: dict[Tone, str] = {
+    "strong": "1", "good": "32", "fair": "33", "cool": "36", "bad": "31", "dim": "2",
+}  # fmt: skip
 
 PLAIN_PROGRESS_EVERY_S = 10.0
 EVENT_EVERY_S = 0.5
@@ -170,7 +175,10 @@ class Talk:
                     bars.start()
                     activity = report.activity
                     task = bars.add_task(clean(activity), total=report.total_bytes)
-                bars.update(task, completed=report.done_bytes or 0, total=report.total_bytes)
+                if report.share is not None:
+                    bars.update(task, completed=report.share, total=1.0)
+                else:
+                    bars.update(task, completed=report.done_bytes or 0, total=report.total_bytes)
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -225,6 +233,15 @@ class Talk:
         heads = 2 if below else 1
         styled = [self._styled(line, "1", self.out) for line in lines[:heads]]
         self.out.write("\n".join([*styled, *lines[heads:]]) + "\n")
+        self.out.flush()
+
+    def paint(self, text: str, tone: Tone) -> str:
+        """A part of an answer in a colour, where stdout shows colours."""
+        return self._styled(text, TONES[tone], self.out) if tone in TONES else text
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Lines of an answer that were laid out and painted already; they hold nothing foreign."""
+        self.out.write("".join(line + "\n" for line in lines))
         self.out.flush()
 
     @property
@@ -307,6 +324,8 @@ def _progress_text(report: Progress) -> str:
         parts.append(f"{done} of {total} ({share} %)")
     elif report.done_bytes:
         parts.append(format_bytes(report.done_bytes))
+    elif report.share is not None:
+        parts.append(f"{report.share:.0%}")
     if report.detail:
         parts.append(report.detail)
     return " · ".join(parts)

@@ -33,6 +33,20 @@ def format_seconds(seconds: float) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
+def format_span(low_s: float, high_s: float) -> str:
+    """From a careful to a hopeful time: 6-15 s, 2-9 min."""
+    if high_s < 120:
+        low, high = (f"{s:.1f}" if high_s < 3 else f"{s:.0f}" for s in (low_s, high_s))
+        return f"{low} s" if low == high else f"{low}-{high} s"
+    low, high = (f"{s / 60:.0f}" if s >= 57 else f"{s / 60:.1f}" for s in (low_s, high_s))
+    return f"{low} min" if low == high else f"{low}-{high} min"
+
+
+def format_tokens(tokens: int) -> str:
+    """64k for a whole number of 1,024, else every digit."""
+    return f"{tokens // 1024:,}k" if tokens % 1024 == 0 else f"{tokens:,}"
+
+
 def plural(count: int, word: str) -> str:
     """1 session, 2 sessions."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from agentlaunch.models.fit import Fit
-from agentlaunch.units import format_memory
+from agentlaunch.units import format_memory, format_tokens
 
 FIRST_TOKENS = 8192
 MOST_ROWS = 12
@@ -93,7 +93,7 @@ def draw(bars: Sequence[Bar], *, width: int, ink: Ink) -> list[str]:
     """One line for each bar and a legend, none wider than `width` columns (from 40 on)."""
     if not bars:
         return []
-    labels = [_tokens(bar.context_tokens) for bar in bars]
+    labels = [format_tokens(bar.context_tokens) for bar in bars]
     sizes = [format_memory(bar.total_bytes) for bar in bars]
     label, size = max(map(len, labels)), max(map(len, sizes))
     verdict = max(len(bar.verdict) for bar in bars)
@@ -165,7 +165,3 @@ def _budget_words(mark: str, budgets: Sequence[int]) -> list[str]:
         return []
     low, high = format_memory(budgets[0]), format_memory(budgets[-1])
     return [f"{mark} budget {low}" + ("" if low == high else f" to {high}")]
-
-
-def _tokens(tokens: int) -> str:
-    return f"{tokens // 1024:,}k" if tokens % 1024 == 0 else f"{tokens:,}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentlaunch import launch, plan, settings, survey
-from agentlaunch.commands import memory_chart, up
+from agentlaunch.commands import memory_chart, ranking, up
 from agentlaunch.commands.result import Result
 from agentlaunch.context import padded
 from agentlaunch.errors import ModelUnavailable, UsageError
@@ -59,6 +59,8 @@ def list_models(
         "agent": asked.wish.agent.name,
         "context_tokens": tokens,
         "pick": choice.pick.id if choice.pick is not None else None,
+        "fast": choice.fast.id if choice.fast is not None else None,
+        "smarter": choice.smarter.id if choice.smarter is not None else None,
         "candidates": [candidate.as_json() for candidate in choice.candidates],
     }
     return Result("agentlaunch/models/1", data, lambda t: _draw_list(t, choice, asked, everything))
@@ -71,24 +73,11 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
         f"{format_memory(machine.ram_bytes)} of memory"
         + "".join(f", {gpu.name} {format_memory(gpu.vram_bytes)}" for gpu in machine.gpus)
     )
-    rows = []
     shown = choice.candidates
     if not everything:  # what fits and works comes first; the rest is one flag away
         shown = tuple(c for c in shown if c.pickable and c.fit.fits)[:SHOWN] or shown[:SHOWN]
-    for candidate in shown:
-        fit, mark = candidate.fit, "*" if candidate is choice.pick else " "
-        first = candidate.speed.first_word_s
-        rows.append(
-            (
-                f"{mark} {candidate.id}",
-                str(fit.verdict or "?"),
-                format_memory(fit.total_bytes),
-                f"{fit.context_tokens:,}",
-                f"{format_seconds(first.middle)}" if first else "?",
-                candidate.because[0] if candidate.because else "",
-            )
-        )
-    talk.table(("  MODEL", "FIT", "NEEDS", "CONTEXT", "FIRST WORD", "WHY"), rows)
+    ink = memory_chart.ink_for(talk.out)
+    talk.lines(ranking.draw(choice, shown, width=talk.width, ink=ink, paint=talk.paint))
     if len(shown) < len(choice.candidates):
         talk.say(f"{len(choice.candidates) - len(shown)} more with --all")
     if choice.pick is None and choice.nearest_miss is not None:
@@ -97,7 +86,9 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
             f"nothing fits; nearest is {miss.id}: needs {format_memory(miss.needed_bytes)}, "
             f"{format_memory(miss.available_bytes)} are there"
         )
-    elif choice.pick is not None:
+    for line in ranking.choices(choice):
+        talk.say(line)
+    if choice.pick is not None:
         talk.say(f"next: agentlaunch up {asked.wish.agent.name}")
 
 

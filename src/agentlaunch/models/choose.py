@@ -388,11 +388,7 @@ def _because(row: Candidate, model: Model, proof: evidence.Evidence | None) -> t
     if proof is None:
         said.append("no published result as an agent was found")
     else:
-        who = {"independent": "independent", "maker": "its maker's", "other-vendor": "a vendor's"}
-        said.append(
-            f"{proof.score.benchmark} {proof.score.value:g} ({who[proof.kind]} number, "
-            f"{proof.score.date})"
-        )
+        said.append(proof.text)
     if row.installed:
         said.append("already downloaded")
     return tuple(said)

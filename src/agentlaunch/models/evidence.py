@@ -42,6 +42,25 @@ TOOL_SCALE = {
     "aider_polyglot": 0.6,
 }
 """Calling tools without a repository, or editing without tools: weaker evidence."""
+TITLES = {
+    "swe_bench": "SWE-bench",
+    "swe_bench_verified": "SWE-bench Verified",
+    "swe_bench_pro": "SWE-bench Pro",
+    "swe_bench_multilingual": "SWE-bench Multilingual",
+    "terminal_bench_2.1": "Terminal-Bench 2.1",
+    "terminal_bench_2.0": "Terminal-Bench 2.0",
+    "local_agent_suite_pass_of_30": "{} of 30 in a local agent suite",
+    "bfcl_v4": "BFCL v4",
+    "bfcl_v3": "BFCL v3",
+    "tau2_bench": "τ²-bench",
+    "tau2_telecom": "τ²-bench telecom",
+    "tau2_retail": "τ²-bench retail",
+    "tau_bench_retail": "τ-bench retail",
+    "aider_polyglot": "Aider polyglot",
+}
+"""How people call a benchmark; a second run of one keeps its name with a suffix in the catalog."""
+WHO = {"independent": "independent", "maker": "its maker's number", "other-vendor": "by a vendor"}
+
 INDEX = "aa_intelligence"
 """A general index; values are compared only among those read on the same day."""
 
@@ -53,6 +72,15 @@ class Evidence:
     points: float
     score: Score
     kind: Kind
+
+    @property
+    def text(self) -> str:
+        """The result as a person reads it: SWE-bench Pro 50.2 (independent, 2026-10)."""
+        name = self.score.benchmark
+        title = next((TITLES[key] for key in _prefixes(name) if key in TITLES), name)
+        value = f"{self.score.value:g}"
+        said = title.format(value) if "{}" in title else f"{title} {value}"
+        return f"{said} ({WHO[self.kind]}, {self.score.date})"
 
     @property
     def place(self) -> int:
@@ -85,6 +113,11 @@ def of(model: Model) -> Evidence | None:
 def general_index(model: Model) -> float | None:
     """The general index, which parts models that are nearly equal as agents."""
     return next((score.value for score in model.scores if score.benchmark == INDEX), None)
+
+
+def _prefixes(name: str) -> Iterable[str]:
+    words = name.split("_")
+    return ("_".join(words[:count]) for count in range(len(words), 0, -1))
 
 
 def _first(scores: Iterable[Score], scale: dict[str, float]) -> Score | None:

@@ -39,8 +39,14 @@ GPU_TFLOPS_PER_GBS = {
 3-5/273. Used since a device's bandwidth is known more often than its arithmetic."""
 ROUTED_PROMPT_SHARE = (0.2, 0.4)
 
+MICRO_BATCH_TOKENS = 512
+FETCH_GBS = (6.0, 24.0)
+"""From RAM to a card, GB/s: PCIe 3.0 x8 (a laptop) to 4.0 x16, as far as it is used. Assumed."""
+
 RAM_GBS = 51.2
 """Dual-channel DDR4-3200: what is assumed where the bandwidth of RAM is not known."""
+ASSUMED_CORES = 6
+"""Where the number of cores is not known, as in a description of a machine."""
 FULL_CORES = 6
 """From so many cores on, decoding waits for memory and not for arithmetic."""
 CPU_SHARE = ((0.60, 0.75), (0.40, 0.50))
@@ -93,12 +99,13 @@ def speed(
     if on_gpu < 1:
         because.append(
             f"speed assumes {RAM_GBS:g} GB/s of RAM bandwidth, that of two usual channels"
+            + ("" if machine.cores else f", and {ASSUMED_CORES} cores")
         )
     if on_gpu and gpu is None:
         return Speed(None, None, ("the bandwidth of the graphics is unknown",))
     read = _read_bytes(shape, total) + _cache_read_bytes(shape, fit, prompt_tokens)
     slow_fast = _decode(machine, gpu, shape, read, on_gpu)
-    prompt = _prompt_seconds(machine, gpu, shape, prompt_tokens, on_gpu)
+    prompt = _prompt_seconds(machine, gpu, shape, prompt_tokens, fit)
     decode = Band(_rounded(slow_fast[0]), _rounded(slow_fast[1]))
     if prompt is None:
         return Speed(decode, None, tuple(because))
@@ -163,7 +170,7 @@ def _decode(
 def _cpu_bytes_per_s(cores: int | None, *, routed: bool) -> tuple[float, float]:
     """Bytes of weights a second; below six cores the processor is the limit, not the memory."""
     low, high = (share * RAM_GBS * GB for share in CPU_SHARE[routed])
-    count = max(1, cores if cores is not None else 2)
+    count = max(1, cores or ASSUMED_CORES)
     if count >= FULL_CORES:
         return low, high
     few = 2
@@ -176,26 +183,31 @@ def _cpu_bytes_per_s(cores: int | None, *, routed: bool) -> tuple[float, float]:
 
 
 def _prompt_seconds(
-    machine: Machine, gpu: Gpu | None, shape: ModelShape, prompt_tokens: int, on_gpu: float
+    machine: Machine, gpu: Gpu | None, shape: ModelShape, prompt_tokens: int, fit: Fit
 ) -> tuple[float, float] | None:
-    """Fast and slow seconds to read a prompt; None when the arithmetic is not known."""
+    """Fast and slow seconds to read a prompt; None when the arithmetic is not known.
+
+    Beside a card the card computes all of it: for each micro-batch it fetches the weights that lie
+    in RAM, so the way between them counts and the processor does not.
+    """
     if shape.active_parameters is None:
         return None
     attention = 4 * shape.attention_width * prompt_tokens // 2
     work = prompt_tokens * (2 * shape.active_parameters + attention) / TERA
+    if fit.placement == "cpu":
+        cores = max(1, machine.cores or ASSUMED_CORES)
+        slow_rate, fast_rate = (rate * cores for rate in CPU_TFLOPS_PER_CORE)
+        return work / fast_rate, work / (slow_rate / 2 if shape.routed else slow_rate)
+    if gpu is None or gpu.bandwidth_gbs is None or gpu.vendor not in GPU_TFLOPS_PER_GBS:
+        return None
     share = ROUTED_PROMPT_SHARE if shape.routed else (1.0, 1.0)
-    cores = max(1, machine.cores if machine.cores is not None else 2)
-    slow_rate, fast_rate = (rate * cores for rate in CPU_TFLOPS_PER_CORE)
-    if shape.routed:
-        slow_rate /= 2
-    slow = work * (1 - on_gpu) / slow_rate
-    # the card also computes big batches for layers that lie in RAM, so at best all of it is there
-    fast_on_gpu = 1.0 if on_gpu else 0.0
-    fast = work * (1 - fast_on_gpu) / fast_rate
-    if on_gpu:
-        if gpu is None or gpu.bandwidth_gbs is None or gpu.vendor not in GPU_TFLOPS_PER_GBS:
-            return None
-        low, high = GPU_TFLOPS_PER_GBS[gpu.vendor]
-        slow += work * on_gpu / (low * share[0] * gpu.bandwidth_gbs)
-        fast += work * fast_on_gpu / (high * share[1] * gpu.bandwidth_gbs)
+    low, high = GPU_TFLOPS_PER_GBS[gpu.vendor]
+    fetched = 0
+    if fit.placement == "split":
+        embedding = shape.weights.embedding_bytes if shape.weights is not None else 0
+        fetched = max(0, (fit.weights_cpu_bytes or 0) - embedding)
+    fetches = -(-prompt_tokens // MICRO_BATCH_TOKENS) * fetched / GB
+    slow_way, fast_way = FETCH_GBS
+    fast = work / (high * share[1] * gpu.bandwidth_gbs) + fetches / fast_way
+    slow = work / (low * share[0] * gpu.bandwidth_gbs) + fetches / slow_way
     return fast, slow

@@ -187,7 +187,7 @@ def test_the_reason_against_a_model_comes_first(tag: str, reason: str) -> None:
 
 def test_independent_results_count_before_the_makers_own() -> None:
     independent, makers = one("qwen3.6:35b", computer(64)), one("ornith:35b", computer(64))
-    assert "independent number" in independent.because[0]
+    assert "(independent, " in independent.because[0]
     assert "its maker's number" in makers.because[0]
     assert independent.score is not None
     assert makers.score is not None
