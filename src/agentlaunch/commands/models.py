@@ -14,13 +14,15 @@ from agentlaunch.context import padded
 from agentlaunch.errors import ModelUnavailable, UsageError
 from agentlaunch.machine.facts import Machine
 from agentlaunch.models import catalog
-from agentlaunch.models.choose import Candidate, Choice
+from agentlaunch.models.choose import Candidate, Choice, misses
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, format_memory, format_seconds
 
 SHOWN = 12
 """Rows of the table without `--all`; JSON has every candidate."""
+NEAREST = 4
+"""Rows where nothing fits: what lacks least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def list_models(
         "pick": choice.pick.id if choice.pick is not None else None,
         "fast": choice.fast.id if choice.fast is not None else None,
         "smarter": choice.smarter.id if choice.smarter is not None else None,
+        "nearest_miss": dataclasses.asdict(choice.nearest_miss) if choice.nearest_miss else None,
         "candidates": [candidate.as_json() for candidate in choice.candidates],
     }
     return Result("agentlaunch/models/1", data, lambda t: _draw_list(t, choice, asked, everything))
@@ -75,17 +78,15 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
     )
     shown = choice.candidates
     if not everything:  # what fits and works comes first; the rest is one flag away
-        shown = tuple(c for c in shown if c.pickable and c.fit.fits)[:SHOWN] or shown[:SHOWN]
+        shown = tuple(row for row in shown if row.pickable)[:SHOWN] or misses(shown)[:NEAREST]
     ink = memory_chart.ink_for(talk.out)
     talk.lines(ranking.draw(choice, shown, width=talk.width, ink=ink, paint=talk.paint))
     if len(shown) < len(choice.candidates):
         talk.say(f"{len(choice.candidates) - len(shown)} more with --all")
-    if choice.pick is None and choice.nearest_miss is not None:
-        miss = choice.nearest_miss
-        talk.say(
-            f"nothing fits; nearest is {miss.id}: needs {format_memory(miss.needed_bytes)}, "
-            f"{format_memory(miss.available_bytes)} are there"
-        )
+    if choice.pick is None:
+        talk.say(f"nothing here can carry {asked.wish.agent.title}; what would change it:")
+        for way in plan.ways_out(asked.survey, choice, asked.wish):
+            talk.say(f"  - {way}")
     for line in ranking.choices(choice):
         talk.say(line)
     if choice.pick is not None:

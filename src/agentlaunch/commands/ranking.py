@@ -146,14 +146,17 @@ def _mark(row: Candidate, choice: Choice) -> str:
 
 
 def choices(choice: Choice) -> list[str]:
-    """The pick and, where they clearly differ, the faster and the smarter choice, with a reason."""
+    """The pick and two other choices, or why there is none; nothing without a pick."""
+    if choice.pick is None:
+        return []
     lines = []
-    for mark, name, row in (
-        ("*", "pick", choice.pick),
-        (">", "fast", choice.fast),
-        ("+", "smarter", choice.smarter),
+    for mark, name, row, otherwise in (
+        ("*", "pick", choice.pick, ""),
+        (">", "fast", choice.fast, "no good one is clearly faster than the pick"),
+        ("+", "smarter", choice.smarter, "no smarter one would run bearably here"),
     ):
         if row is None:
+            lines.append(f"  {name:8}{otherwise}")
             continue
         text = f"{mark} {name:8}{row.id}: {row.fit.verdict}"
         if row.speed.first_word_s is not None:

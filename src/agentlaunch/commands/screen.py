@@ -48,6 +48,11 @@ def other_ways(made: plan.LaunchPlan) -> list[str]:
         rows.append(
             f"fast: --slim on, the agent's smaller prompt ({100 * share:.0f} % of the full one)"
         )
+    if made.lighter is not None:
+        rows.append(
+            f"fast: agentlaunch up {made.lighter.agent.name}, a lighter agent "
+            f"(its first request has {made.lighter.agent.first_request_tokens:,} tokens)"
+        )
     if choice is not None and choice.smarter is not None and choice.smarter.id != made.model.id:
         rows.append(f"smarter: --model {choice.smarter.id}")
     return rows

@@ -56,7 +56,8 @@ class Terms:
 class Candidate:
     """One build of one model, sized and timed on one machine. `score` orders, nothing more.
 
-    `request` names the size of the agent's first request that it was timed with.
+    `request` names the size of the agent's first request that it was timed with, in
+    `request_tokens`.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Candidate:
     size_bytes: int | None
     enough_context: bool
     request: str | None = None
+    request_tokens: int = 1
     because: tuple[str, ...] = field(default=())
 
     @property
@@ -165,6 +167,7 @@ def consider(
         size_bytes=variant.size_bytes,
         enough_context=model.context_max_tokens >= terms.min_context_tokens,
         request=request.name,
+        request_tokens=request.tokens,
     )
     return replace(made, because=(*_because(made, model, proof), *_slimmed(terms, request)))
 
@@ -218,6 +221,7 @@ def of_file(
         size_bytes=file.size_bytes,
         enough_context=trained >= terms.min_context_tokens,
         request=request.name,
+        request_tokens=request.tokens,
         because=(*because, *_slimmed(terms, request)),
     )
 
@@ -247,9 +251,9 @@ def _sized(
 
 
 def is_slow(timed: Speed, limit_s: float) -> bool:
-    """Is the first word later than the limit even by the hopeful end of its band? Bands are wide;
-    a measured proof comes after the choice. Unknown is not slow."""
-    return timed.first_word_s is not None and timed.first_word_s.low > limit_s
+    """Does the first word come later than the limit by the middle of its band? Unknown is not
+    slow: a measured proof comes after the choice."""
+    return timed.first_word_s is not None and timed.first_word_s.middle > limit_s
 
 
 def _slimmed(terms: Terms, request: Request) -> tuple[str, ...]:
@@ -344,8 +348,10 @@ def _bearable(row: Candidate, pick: Candidate) -> bool:
 
 
 def _clearly_faster(row: Candidate, pick: Candidate) -> bool:
-    """Faster by half in the first word and not slower in decoding, or the other way round."""
+    """Faster by half in reading a prompt and not slower in decoding, or the other way round."""
     first = _ratio(pick.speed.first_word_s, row.speed.first_word_s)
+    if first is not None:  # they may have been timed with prompts of different sizes
+        first *= row.request_tokens / pick.request_tokens
     decode = _ratio(row.speed.decode_tokens_per_s, pick.speed.decode_tokens_per_s)
     if first is None or decode is None:
         return False
@@ -358,17 +364,22 @@ def _ratio(over: Band | None, under: Band | None) -> float | None:
     return over.middle / under.middle
 
 
-def _nearest_miss(ordered: list[Candidate]) -> Miss | None:
-    """Of the models that could work as an agent, the one that lacks the least memory."""
-    misses = [
-        Miss(row.id, row.fit.total_bytes, row.fit.budget_bytes)
-        for row in ordered
-        if row.fit.total_bytes is not None
-        and row.fit.budget_bytes is not None
+def misses(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """What could work as an agent and does not fit, the one that lacks least memory first."""
+    rows = [
+        row
+        for row in candidates
+        if row.fit.headroom_bytes is not None
         and not row.fit.fits
         and replace(row, fit=replace(row.fit, verdict="tight")).pickable
     ]
-    return min(misses, key=lambda row: row.needed_bytes - row.available_bytes, default=None)
+    return tuple(sorted(rows, key=lambda row: -(row.fit.headroom_bytes or 0)))
+
+
+def _nearest_miss(ordered: list[Candidate]) -> Miss | None:
+    for row in misses(ordered):
+        return Miss(row.id, row.fit.total_bytes or 0, row.fit.budget_bytes or 0)
+    return None
 
 
 def _because(row: Candidate, model: Model, proof: evidence.Evidence | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from agentlaunch.engines.remote import RemoteFacts
 from agentlaunch.errors import EngineFailed, MachineCannot, NotSupported, UsageError
 from agentlaunch.models import choose
 from agentlaunch.models.fit import Fit
+from agentlaunch.plan.lighter import Lighter, lighter, nothing_fits, ways_out
 from agentlaunch.plan.remarks import (
     context_warning,
     engine_reasons,
@@ -28,7 +29,6 @@ from agentlaunch.plan.sizing import (
     default_context,
     fit_asked,
     gpu_usable,
-    nothing_fits,
     terms_of,
 )
 from agentlaunch.plan.steps import HandOver, Install, Load, Pull, StartEngine, Step
@@ -55,9 +55,11 @@ __all__ = [
     "default_context",
     "gpu_usable",
     "handover",
+    "lighter",
     "make_plan",
     "served_name",
     "terms_of",
+    "ways_out",
     "with_reasons",
 ]
 
@@ -78,6 +80,8 @@ class LaunchPlan:
     because: tuple[str, ...]
     warnings: tuple[tuple[str, str], ...] = ()
     choice: choose.Choice | None = None
+    lighter: Lighter | None = None
+    """Another agent that would answer sooner, where this one is slow here."""
 
     @property
     def fit(self) -> Fit | None:
@@ -178,7 +182,7 @@ def _embedded_plan(
     else:
         choice = choose_model(survey, wish)
         if choice.pick is None:
-            raise nothing_fits(choice, wish)
+            raise nothing_fits(survey, choice, wish)
         candidate = choice.pick
         chosen = Chosen(candidate.id, None, candidate)
         because = list(candidate.because)
@@ -227,7 +231,12 @@ def _embedded_plan(
             *context_warning(context),
         ),
         choice=choice,
+        lighter=lighter(survey, wish) if _is_slow(candidate) else None,
     )
+
+
+def _is_slow(candidate: choose.Candidate) -> bool:
+    return choose.is_slow(candidate.speed, FIRST_WORD_LIMIT_S)
 
 
 def _check_disk(survey: Survey, steps: list[Step]) -> None:

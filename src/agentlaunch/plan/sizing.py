@@ -168,22 +168,3 @@ def _too_large(model_id: str, fit: Fit) -> MachineCannot:
         hint="`agentlaunch models` shows what fits; a smaller --context needs less",
         code="does-not-fit",
     )
-
-
-def nothing_fits(choice: choose.Choice, wish: Wish) -> MachineCannot:
-    tokens = wish.context_tokens or wish.agent.min_context_tokens
-    miss = choice.nearest_miss
-    hint = "use an engine elsewhere (--engine URL), or name a smaller model with --model"
-    if miss is not None:
-        text = (
-            f"no model of the catalog fits this machine at {tokens:,} tokens; "
-            f"the nearest is {miss.id}: it needs {miss.needed_bytes / 2**30:.1f} GiB, "
-            f"{miss.available_bytes / 2**30:.1f} GiB are there"
-        )
-    elif not any(row.enough_context for row in choice.candidates):
-        text = f"no model of the catalog was trained for {tokens:,} tokens"
-        hint = "ask for less with --context"
-    else:
-        text = "how much memory this machine has is not known, so no model can be chosen"
-        hint = "name a model with --model"
-    return MachineCannot(text, hint=hint, code="nothing-fits")

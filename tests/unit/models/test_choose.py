@@ -137,7 +137,7 @@ def test_two_choices_are_named_where_they_differ() -> None:
 def test_the_fullest_request_that_is_answered_soon_enough_is_taken() -> None:
     sizes = (Request("full", 20_000), Request("slim", 5_000), Request("bare", 500))
     terms = replace(FULL, requests=sizes)
-    quick, slow = computer(64, card(24, 1008)), computer(64, cores=16)
+    quick, slow = computer(64, card(24, 1008)), computer(64, cores=32)
     whole, slim = (
         next(row for row in ranked(host, terms).candidates if row.id == "qwen3.5:4b")
         for host in (quick, slow)

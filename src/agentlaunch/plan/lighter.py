@@ -1,0 +1,80 @@
+"""What is left where nothing fits or all is slow: more memory, a lighter agent, a server. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from agentlaunch.agents import AGENTS
+from agentlaunch.agents.base import Agent
+from agentlaunch.errors import MachineCannot
+from agentlaunch.models.choose import Candidate, Choice, is_slow
+from agentlaunch.plan.sizing import FIRST_WORD_LIMIT_S, choose_model
+from agentlaunch.plan.wish import Wish
+from agentlaunch.survey import Survey
+from agentlaunch.units import format_memory
+
+
+@dataclass(frozen=True, slots=True)
+class Lighter:
+    """An agent with the model that it would get here."""
+
+    agent: Agent
+    pick: Candidate
+
+
+def lighter(
+    survey: Survey, wish: Wish, agents: Iterable[Agent] = tuple(AGENTS.values())
+) -> Lighter | None:
+    """The agent nearest in size to the one asked for that gets a model here which answers soon
+    enough; None where there is none."""
+    smaller = [
+        agent
+        for agent in agents
+        if agent.local and agent.first_request_tokens < wish.agent.first_request_tokens
+    ]
+    for agent in sorted(smaller, key=lambda row: -row.first_request_tokens):
+        pick = choose_model(survey, replace(wish, agent=agent, slim="auto", args=())).pick
+        if pick is not None and not is_slow(pick.speed, FIRST_WORD_LIMIT_S):
+            return Lighter(agent, pick)
+    return None
+
+
+def nothing_fits(survey: Survey, choice: Choice, wish: Wish) -> MachineCannot:
+    """Why no model was chosen, with the nearest miss in numbers and everything that would help."""
+    tokens = wish.context_tokens or wish.agent.min_context_tokens
+    miss = choice.nearest_miss
+    if miss is not None:
+        text = (
+            f"no model of the catalog fits this machine at {tokens:,} tokens; "
+            f"the nearest is {miss.id}: it needs {format_memory(miss.needed_bytes)}, "
+            f"{format_memory(miss.available_bytes)} are there"
+        )
+    elif not any(row.enough_context for row in choice.candidates):
+        return MachineCannot(
+            f"no model of the catalog was trained for {tokens:,} tokens",
+            hint="ask for less with --context",
+            code="nothing-fits",
+        )
+    else:
+        text = "how much memory this machine has is not known, so no model can be chosen"
+    return MachineCannot(text, hint="; ".join(ways_out(survey, choice, wish)), code="nothing-fits")
+
+
+def ways_out(survey: Survey, choice: Choice, wish: Wish) -> list[str]:
+    """What would change it, the cheapest first."""
+    ways = []
+    other = lighter(survey, wish)
+    if other is not None:
+        ways.append(
+            f"a lighter agent: `agentlaunch up {other.agent.name}` would work with {other.pick.id}"
+        )
+    miss = choice.nearest_miss
+    if miss is not None:
+        short = format_memory(miss.needed_bytes - miss.available_bytes)
+        ways.append(f"{short} more memory (closed programs, a larger machine) for {miss.id}")
+    ways.append(
+        f"a server elsewhere: `agentlaunch up {wish.agent.name} --engine URL`, "
+        "or a smaller model that you know: `--model REF`"
+    )
+    return ways
