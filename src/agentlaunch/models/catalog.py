@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from agentlaunch.errors import ModelUnavailable
-from agentlaunch.models.shape import LayerCache, ModelShape
+from agentlaunch.models.shape import LayerCache, ModelShape, Weights
 
 Status = Literal["recommended", "usable", "weak", "unsuitable"]
 Kind = Literal["independent", "other-vendor", "maker"]
 Effect = Literal["loses-calls", "breaks-calls"]
+Evidence = Literal["exact", "estimated"]
 
 CATALOG_FILE = Path(__file__).with_name("catalog.json")
 
@@ -57,6 +58,13 @@ class Variant(NamedTuple):
     default: bool
     llama_cpp: bool
     """False for the builds of other runtimes (mlx, nvfp4, mxfp8)."""
+    packed_weights: tuple[Any, ...] | None = None
+    """Bytes of its tensors as the file keeps them, where its header was read."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """`exact` where its tensors were read from its header, else `estimated`."""
+        return "estimated" if self.packed_weights is None else "exact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,10 @@ class Model:
 
     id: str
     family: str
+    architecture: str
+    """As its maker's configuration calls it."""
     shape: ModelShape
+    """Of every build, without weights: `shape_of` gives one build's."""
     tools: bool
     thinking: bool
     vision: bool
@@ -87,10 +98,11 @@ class Model:
         """For people: the family and its size, as `Qwen3.5 9b`."""
         return f"{self.family} {self.id.partition(':')[2]}"
 
-    @property
-    def architecture(self) -> str:
-        """As its maker's configuration calls it."""
-        return self.shape.architecture
+    def shape_of(self, variant: Variant) -> ModelShape:
+        """The shape of one build: its quant, and its tensors' bytes where they are known."""
+        packed = variant.packed_weights
+        weights = None if packed is None else _weights(packed)
+        return replace(self.shape, quant=variant.quant, weights=weights)
 
     @property
     def default(self) -> Variant:
@@ -179,7 +191,8 @@ def _model(row: dict[str, Any]) -> Model:
     return Model(
         id=row["id"],
         family=row["family"],
-        shape=_shape(row),
+        architecture=row["architecture"],
+        shape=_shape(row["shape"]),
         tools=row["tools"],
         thinking=row["thinking"],
         vision=row["vision"],
@@ -201,16 +214,16 @@ def _model(row: dict[str, Any]) -> Model:
 
 
 def _shape(row: dict[str, Any]) -> ModelShape:
+    """A shape as the file keeps it: its fields, with equal layers in a row counted."""
     layers: list[LayerCache] = []
     for count, *layer in row["layers"]:
         layers.extend([LayerCache(*layer)] * count)
-    return ModelShape(
-        architecture=row["architecture"],
-        layers=tuple(layers),
-        head_count=row["head_count"],
-        vocab_size=row["vocab_size"],
-        context_max_tokens=row["context_max_tokens"],
-        parameters=row["params_total"],
-        active_parameters=row["params_active"],
-        upper_bound=row["upper_bound"],
-    )
+    experts = tuple(row.get("expert_layers", ()))
+    return ModelShape(**{**row, "layers": tuple(layers), "expert_layers": experts})
+
+
+def _weights(row: tuple[Any, ...]) -> Weights:
+    """Weights as the file keeps them: each kind of layer once, and the order of the kinds."""
+    total, embedding, tied, kinds, order, largest, repacked = row
+    layers, experts = zip(*(kinds[kind] for kind in order), strict=True)
+    return Weights(total, embedding, tied, layers, experts, largest, repacked)

@@ -7,8 +7,9 @@ word soon enough · recommended · whole in one place rather than split · resul
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from agentlaunch.machine.facts import Machine
@@ -16,6 +17,7 @@ from agentlaunch.models import evidence
 from agentlaunch.models.catalog import Model, Variant
 from agentlaunch.models.fit import Fit, fit
 from agentlaunch.models.gguf import ModelFile
+from agentlaunch.models.measured import Measurement
 from agentlaunch.models.memory import Allocation
 from agentlaunch.models.shape import ModelShape
 from agentlaunch.models.speed import Band, Speed, speed
@@ -143,11 +145,12 @@ def consider(
     *,
     installed: bool = False,
     shape: ModelShape | None = None,
+    measured: Measurement | None = None,
 ) -> Candidate:
     """Size and time one build of a model of the catalog; an exact `shape` (from a header)
-    replaces the catalog's."""
-    known = shape or model.shape
-    placed, timed, request = _sized(machine, known, terms, variant.size_bytes)
+    replaces the catalog's, and what was `measured` here replaces every estimate of its speed."""
+    known = shape or model.shape_of(variant)
+    placed, timed, request = _sized(machine, known, terms, variant.size_bytes, measured)
     proof = evidence.of(model)
     made = Candidate(
         id=variant.tag,
@@ -178,28 +181,43 @@ def consider_all(
     terms: Terms,
     *,
     installed: Collection[str] = (),
+    measured: Mapping[str, Measurement] = MappingProxyType({}),
     llama_cpp_only: bool = True,
 ) -> tuple[Candidate, ...]:
     """Every model in the builds worth a thought: its default, 8 bit, 4 bit, and what is installed
-    (tags). The context is cut to what a model was trained for; the same bytes are named once."""
+    (tags). The context is cut to what a model was trained for; the same bytes are named once.
+    `measured` holds speeds by tag."""
     here = {tag.lower() for tag in installed}
     rows = []
     for model in models:
         tokens = min(terms.asked.context_tokens, model.context_max_tokens)
         cut = replace(terms, asked=replace(terms.asked, context_tokens=tokens))
         rows += [
-            consider(machine, model, variant, cut, installed=variant.tag.lower() in here)
+            consider(
+                machine,
+                model,
+                variant,
+                cut,
+                installed=variant.tag.lower() in here,
+                measured=measured.get(variant.tag),
+            )
             for variant in _builds(model, here, llama_cpp_only=llama_cpp_only)
         ]
     return tuple(rows)
 
 
 def of_file(
-    machine: Machine, name: str, file: ModelFile, terms: Terms, *, installed: bool = True
+    machine: Machine,
+    name: str,
+    file: ModelFile,
+    terms: Terms,
+    *,
+    installed: bool = True,
+    measured: Measurement | None = None,
 ) -> Candidate:
     """Size and time a model that is not in the catalog, from its header. It has no score."""
     trained = file.shape.context_max_tokens or terms.asked.context_tokens
-    placed, timed, request = _sized(machine, file.shape, terms, file.size_bytes)
+    placed, timed, request = _sized(machine, file.shape, terms, file.size_bytes, measured)
     because = ["not in the catalog: nothing is known about its work as an agent"]
     if file.takes_tools is False:
         because.append("its chat template has no place for tools")
@@ -227,7 +245,11 @@ def of_file(
 
 
 def _sized(
-    machine: Machine, shape: ModelShape, terms: Terms, published_bytes: int | None
+    machine: Machine,
+    shape: ModelShape,
+    terms: Terms,
+    published_bytes: int | None,
+    measured: Measurement | None,
 ) -> tuple[Fit, Speed, Request]:
     """Where it would lie, and its speed with the fullest request that is answered soon enough."""
     placed = fit(
@@ -241,6 +263,8 @@ def _sized(
 
     def timed(request: Request) -> Speed:
         tokens = request.tokens
+        if measured is not None and placed.fits:
+            return measured.speed(tokens)
         return speed(machine, shape, placed, prompt_tokens=tokens, published_bytes=published_bytes)
 
     for request in terms.requests[:-1]:

@@ -14,6 +14,7 @@ from typing import Literal
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models import budget
 from agentlaunch.models.budget import MARGIN_BYTES
+from agentlaunch.models.guess import guessed_weights
 from agentlaunch.models.memory import (
     Allocation,
     check_request,
@@ -41,8 +42,6 @@ PROCESS_BYTES = 45 * MIB
 ROOMY_PERCENT = 85
 
 PIPELINE_COPIES = 4
-EXPERT_PERCENT = 90
-"""Experts in a routed model whose tensors are unknown: 90 to 95 % in those that were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ def fit(
         asked = replace(asked, flash_attention=False)
         if asked.quantised:
             impossible = f"{old.name} has no flash attention, which a cache in blocks needs"
-    weights = shape.weights or _guessed_weights(shape, published_bytes)
+    weights = shape.weights or guessed_weights(shape, published_bytes)
     kv, state = kv_bytes(shape, asked), state_bytes(shape, parallel=asked.parallel)
     compute = compute_bytes(shape, asked)
     if weights is None:
@@ -148,16 +147,6 @@ def fit(
     if impossible is not None:
         placed = replace(placed, verdict="no", because=(impossible, *placed.because))
     return placed
-
-
-def _guessed_weights(shape: ModelShape, published_bytes: int | None) -> Weights | None:
-    """A published size, spread evenly over the layers and the head."""
-    if published_bytes is None:
-        return None
-    count = len(shape.layers)
-    layer = published_bytes // (count + 1)
-    experts = layer * EXPERT_PERCENT // 100 if shape.routed else 0
-    return Weights(published_bytes, 0, False, (layer,) * count, (experts,) * count, layer // 4)
 
 
 def _place(machine: Machine, load: _Load, reusable_bytes: int, *, gpu_usable: bool) -> Fit:

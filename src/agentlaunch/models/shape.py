@@ -11,7 +11,9 @@ class LayerCache:
 
     `kv_heads` 0 means that it keeps no keys and values; `value_length` 0 that it keeps one latent
     row instead (MLA). `window_tokens` limits a sliding layer. `state_bytes` is a recurrent state,
-    always f32, which does not grow with the context.
+    always f32, which does not grow with the context. `heads` are those of queries where they
+    differ from the model's, else 0. `padded_values` is what a row of values has without flash
+    attention when that is more than its own (the longest of all layers), else 0.
     """
 
     kv_heads: int
@@ -19,6 +21,8 @@ class LayerCache:
     value_length: int
     window_tokens: int | None = None
     state_bytes: int = 0
+    heads: int = 0
+    padded_values: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,13 @@ class ModelShape:
     weights: Weights | None = None
     upper_bound: bool = False
     """The layout of the cache is not confirmed; it is counted as the most it can be."""
+    quant: str | None = None
+    """The build's name for its types, as the catalog has it. This and what follows is only needed
+    while `weights` is unknown."""
     tied: bool | None = None
-    """Does the embedding double as the output head? Only needed while `weights` is unknown."""
+    """Does the embedding double as the output head?"""
     expert_layers: tuple[int, ...] = ()
-    """Which layers have routed experts; likewise."""
+    """Which layers have routed experts."""
     expert_matrices: int = 3
     """Matrices of one expert: gate, up and down; 2 without a gate."""
     expert_width: int | None = None
@@ -93,4 +100,6 @@ class ModelShape:
     @property
     def attention_width(self) -> int:
         """Query width summed over the layers that attend; the work of attention grows with it."""
-        return sum(self.head_count * row.key_length for row in self.layers if row.kv_heads)
+        return sum(
+            (row.heads or self.head_count) * row.key_length for row in self.layers if row.kv_heads
+        )

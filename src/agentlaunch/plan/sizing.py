@@ -157,7 +157,7 @@ def _shape(weights: Weights) -> ModelShape:
     if weights.file is not None:
         return weights.file.shape
     assert weights.entry is not None
-    return weights.entry.model.shape
+    return weights.entry.model.shape_of(weights.entry.variant)
 
 
 def _too_large(model_id: str, fit: Fit) -> MachineCannot:

@@ -10,7 +10,9 @@ import pytest
 
 from agentlaunch.errors import ModelUnavailable
 from agentlaunch.models import catalog
+from agentlaunch.models.catalog import Model
 from agentlaunch.models.memory import Allocation, kv_bytes
+from agentlaunch.models.shape import ModelShape
 
 ROOT = Path(__file__).parents[3]
 
@@ -93,6 +95,67 @@ def test_builds_of_other_runtimes_are_not_for_llama_cpp() -> None:
     assert not any(rows.values())
     gpt_oss = catalog.load().get("gpt-oss:20b")
     assert gpt_oss.variant.llama_cpp
+
+
+def counted(shape: ModelShape) -> int:
+    """Values of a plain transformer's matrices, from its widths alone."""
+    width, dense = shape.embedding_length, shape.feed_forward_length
+    assert width is not None
+    assert dense is not None
+    assert shape.vocab_size is not None
+    total = width * shape.vocab_size * (1 if shape.tied else 2)
+    matrices = shape.expert_matrices
+    for i, layer in enumerate(shape.layers):
+        keys, values = layer.key_length, layer.value_length
+        heads = layer.heads or shape.head_count
+        total += width * (heads + layer.kv_heads) * (keys + values)
+        if i in shape.expert_layers:
+            total += matrices * width * shape.expert_feed_forward_length * shape.experts_total
+        else:
+            total += matrices * width * dense
+    return total
+
+
+def plain_models() -> list[Model]:
+    """Models of text alone whose layers all attend with heads of their own."""
+    return [
+        model
+        for model in catalog.load().models
+        if not model.vision
+        and all(row.value_length and not row.state_bytes for row in model.shape.layers)
+    ]
+
+
+@pytest.mark.parametrize("model", plain_models(), ids=lambda model: model.id)
+def test_the_widths_of_a_model_add_up_to_its_parameters(model: Model) -> None:
+    assert counted(model.shape) == pytest.approx(model.params_total, rel=0.005, abs=6_000_000)
+
+
+def test_widths_are_known_for_every_model() -> None:
+    for model in catalog.load().models:
+        shape = model.shape
+        assert shape.embedding_length, model.id
+        assert shape.feed_forward_length is not None, model.id
+        assert bool(shape.experts_total) == bool(shape.expert_layers), model.id
+        recurrent = any(row.state_bytes for row in shape.layers)
+        latent = any(row.kv_heads and not row.value_length for row in shape.layers)
+        if latent or (recurrent and not model.architecture.startswith("lfm2")):
+            assert shape.mixing_values, model.id
+
+
+def test_a_model_whose_layers_are_one_thing_each_has_them_in_their_order() -> None:
+    shape = catalog.load().get("nemotron-3-nano:30b").model.shape
+    attend = [i for i, row in enumerate(shape.layers) if row.kv_heads]
+    assert attend == [5, 12, 19, 26, 33, 42]
+    assert len(shape.expert_layers) == 23
+    assert not set(attend) & set(shape.expert_layers)
+
+
+def test_a_build_whose_header_nobody_read_is_an_estimate() -> None:
+    entry = catalog.load().get("qwen3-coder:30b-a3b-q8_0")
+    shape = entry.model.shape_of(entry.variant)
+    assert entry.variant.evidence == "estimated"
+    assert (shape.quant, shape.weights) == ("q8_0", None)
 
 
 def test_models_that_print_their_tool_calls_are_known() -> None:

@@ -11,7 +11,9 @@ import pytest
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models import catalog, choose, gguf
 from agentlaunch.models.choose import Candidate, Choice, Miss, Request, Terms
+from agentlaunch.models.measured import Measurement, Point
 from agentlaunch.models.memory import Allocation
+from agentlaunch.models.speed import Speed
 from gguf_writer import small_llama, write_gguf
 
 GIB = 1 << 30
@@ -212,3 +214,20 @@ def test_a_file_of_the_users_own_is_sized_exactly_and_has_no_score(tmp_path: Pat
     assert (row.fit.evidence, row.score, row.status) == ("exact", None, "unlisted")
     assert (row.tools, row.pickable) == (False, False)
     assert "no place for tools" in row.because[1]
+
+
+def test_what_was_measured_here_wins_over_every_estimate() -> None:
+    seen = Measurement((Point(512, 100.0), Point(4_096, 80.0)), (Point(512, 20.0),))
+    tag = "qwen3.5:4b"
+    guess = next(row for row in ranked(computer(16)).candidates if row.id == tag)
+    known = next(
+        row for row in ranked(computer(16), measured={tag: seen}).candidates if row.id == tag
+    )
+    assert known.speed == seen.speed(20_548)
+    assert known.speed != guess.speed
+    assert "measured on this machine" in known.as_json()["because"][-1]
+    assert replace(known, speed=guess.speed, because=()) == replace(guess, because=())
+    small = next(
+        row for row in ranked(computer(2), measured={tag: seen}).candidates if row.id == tag
+    )
+    assert (small.fit.fits, small.speed) == (False, Speed(None, None))
