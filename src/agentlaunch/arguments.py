@@ -297,6 +297,26 @@ def doctor(
     return command.run(talk, agent, simulate=simulate, record=record)
 
 
+def bench(
+    talk: Talk,
+    ref: Annotated[
+        str | None,
+        typer.Argument(metavar="[REF]", show_default=False, help="Default: the last model."),
+    ] = None,
+    engine: EngineName = None,
+    context: ContextSize = None,
+    kv_cache: KvCache = None,
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="N", min=1, help="Runs at each length.")
+    ] = 2,
+) -> Result | None:
+    """Measured prefill and decode speed and memory of a model here; feeds the estimates."""
+    from agentlaunch.commands import bench as command
+
+    flags = {"engine": engine, "context": context, "kv_cache": kv_cache}
+    return command.run(talk, ref, flags, runs=runs)
+
+
 def config(
     talk: Talk,
     origin: Annotated[bool, typer.Option("--origin", help="Say where each came from.")] = False,
@@ -358,6 +378,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "agents": {"": agents, "list": agents, "show": agents_show, "install": agents_install},
     "engines": {"": engines, "list": engines, "stop": engines_stop, "logs": engines_logs},
     "doctor": {"": doctor},
+    "bench": {"": bench},
     "config": {
         "": config,
         "show": config,

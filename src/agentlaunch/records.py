@@ -1,4 +1,4 @@
-"""What we remember between runs: the last choices.
+"""What we remember between runs: the last choices, and what was measured.
 
 One small JSON file a kind in our state folder. Losing one loses comfort, never correctness, so a
 file that cannot be read counts as empty and the next write replaces it.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from agentlaunch import files
 
-Kind = Literal["choices"]
+Kind = Literal["choices", "measurements"]
 
 MOST_ENTRIES = 200
 

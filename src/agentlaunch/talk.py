@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -121,9 +122,17 @@ class Talk:
         return _is_terminal(sys.stdin) and _is_terminal(self.err)
 
     def follow(self, work: Work[T]) -> T:
-        """Run slow work to its end: a bar on a terminal, a line every ten seconds elsewhere."""
-        if not self.policy.json and _is_terminal(self.err) and os.environ.get("TERM") != "dumb":
-            return self._follow_live(work)
+        """Run slow work to its end: a bar on a terminal, a line every ten seconds elsewhere.
+
+        Work that is not run to its end, since Ctrl-C came while its report was being shown, is
+        closed here and cleans up now: left to the end of the program it could hang (seen).
+        """
+        with contextlib.closing(work):
+            if not self.policy.json and _is_terminal(self.err) and os.environ.get("TERM") != "dumb":
+                return self._follow_live(work)
+            return self._follow_plain(work)
+
+    def _follow_plain(self, work: Work[T]) -> T:
         said, last_activity = time.monotonic(), ""
         while True:
             try:

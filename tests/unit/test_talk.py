@@ -214,6 +214,42 @@ def test_work_on_a_terminal_draws_and_gives_its_result(monkeypatch: pytest.Monke
     assert "loading\\x1b[2J" in _text(talk.err)
 
 
+class _Interrupted(io.StringIO):
+    """Ctrl-C comes while something is written."""
+
+    def write(self, text: str) -> int:
+        raise KeyboardInterrupt
+
+
+def test_work_is_closed_when_ctrl_c_comes_between_two_reports() -> None:
+    ended = []
+
+    def work() -> Work[int]:
+        try:
+            yield Progress("loading")
+            yield Progress("ready")
+        finally:
+            ended.append("cleaned up")
+        return 7
+
+    unfinished = work()
+    with pytest.raises(KeyboardInterrupt):
+        Talk(Policy(), out=io.StringIO(), err=_Interrupted()).follow(unfinished)
+    assert ended == ["cleaned up"]
+
+
+def test_work_that_advances_without_a_size_says_its_share(mocker: MockerFixture) -> None:
+    mocker.patch("agentlaunch.talk.time.monotonic", side_effect=[0.0, 0.0, 20.0, 40.0])
+
+    def work() -> Work[None]:
+        for share in (None, 0.5, 1.0):
+            yield Progress("measuring", share=share)
+
+    talk = _talk()
+    talk.follow(work())
+    assert _text(talk.err) == "measuring\nmeasuring · 50%\nmeasuring · 100%\n"
+
+
 def test_events_are_one_line_each() -> None:
     talk = _talk(json=True)
     talk.events = True

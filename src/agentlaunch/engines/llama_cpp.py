@@ -176,6 +176,10 @@ class LlamaCpp:
             folder = files.private_dir(self._folder / f"{key}.leases")
             files.write_json(folder / str(owner), {"pid": owner.pid, "mark": mark})
 
+    def drop_lease(self, key: str) -> None:
+        """End this process's own session; the process behind `key` goes on as it did."""
+        (self._folder / f"{key}.leases" / str(_own_identity())).unlink(missing_ok=True)
+
     def stop(self, key: str, *, force: bool = False, wait_s: float = 5.0) -> bool:
         """End a process; False when it did not run. `Refused` while sessions use it, and while a
         launch has held its lock for `wait_s` seconds."""

@@ -1,0 +1,159 @@
+"""A streamed reply of a model server, event by event; whatever else comes is an error in words."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
+
+from agentlaunch import web
+from agentlaunch.endpoint import Endpoint
+from agentlaunch.errors import AgentlaunchError, AuthNeeded, EngineFailed
+
+KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
+LINE_LIMIT_BYTES = 4 << 20
+ERROR_LIMIT_BYTES = 64 << 10
+SHOWN_CHARACTERS = 300
+
+Event = tuple[float, dict[str, Any]]
+
+_DATA = b"data:"
+
+
+def events(
+    endpoint: Endpoint,
+    path: str,
+    body: Mapping[str, Any],
+    *,
+    deadline_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[Event, None, None]:
+    """POST a request and give the JSON of each server-sent event, without `[DONE]`, with the time
+    (`clock`, in seconds) at which the piece of the body arrived that it ends in.
+
+    Raises `AuthNeeded` (401, 403) and `EngineFailed`: nothing there, another status, no stream, an
+    event that says so, a body that breaks off or is not over after `deadline_s` seconds.
+    """
+    until = time.monotonic() + deadline_s
+    url = endpoint.base_url + path
+    begun = False
+    try:
+        exchange = web.stream(
+            "POST", url, json_body=body, headers=_headers(endpoint), read_s=deadline_s
+        )
+        with exchange as (reply, chunks):
+            if reply.status != 200:
+                raise refusal(endpoint, path, reply, _start(chunks, until))
+            for arrived_at, line in _lines(endpoint, chunks, until, clock):
+                text = line.strip()
+                if text.startswith(_DATA):
+                    begun = True
+                    text = text.removeprefix(_DATA).strip()
+                    if text != b"[DONE]":
+                        yield arrived_at, _parsed(endpoint, text)
+            if not begun:
+                kind = reply.headers.get("content-type", "no type at all")
+                raise EngineFailed(
+                    f"{url} answered with no stream of events ({kind[:SHOWN_CHARACTERS]})",
+                    hint="is a model server really at this address?",
+                    code="not-a-stream",
+                )
+    except web.WebFault as fault:
+        if fault.kind == "timeout":
+            raise _too_slow(endpoint, deadline_s) from fault
+        if fault.kind == "broken":
+            raise cut(endpoint) from fault
+        raise EngineFailed(str(fault), hint="is the engine running at this address?") from fault
+
+
+def cut(endpoint: Endpoint) -> EngineFailed:
+    """The end for a reply that stops before it is whole."""
+    return EngineFailed(
+        f"{endpoint.base_url} broke off in the middle of a reply",
+        hint="run the same command again; for an engine of ours see `agentlaunch engines logs`",
+        code="reply-cut",
+    )
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    headers = {"accept": "text/event-stream", "anthropic-version": "2023-06-01"}
+    if endpoint.token:
+        headers |= {"authorization": f"Bearer {endpoint.token}", "x-api-key": endpoint.token}
+    return headers
+
+
+def _lines(
+    endpoint: Endpoint, chunks: Iterator[bytes], until: float, clock: Callable[[], float]
+) -> Iterator[tuple[float, bytes]]:
+    rest = b""
+    for chunk in chunks:
+        arrived_at = clock()
+        if time.monotonic() > until:
+            raise _too_slow(endpoint, None)
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LINE_LIMIT_BYTES:
+            raise EngineFailed(f"{endpoint.base_url} sent an event without an end")
+        for line in lines:
+            yield arrived_at, line
+
+
+def _parsed(endpoint: Endpoint, text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EngineFailed(
+            f"{endpoint.base_url} sent an event that is not JSON", code="reply-broken"
+        ) from error
+    if not isinstance(value, dict):
+        raise EngineFailed(f"{endpoint.base_url} sent an event that is no object")
+    if value.get("error"):
+        raise EngineFailed(f"{endpoint.base_url} failed: {_message(value)}", code="engine-error")
+    return value
+
+
+def _start(chunks: Iterator[bytes], until: float) -> bytes:
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > ERROR_LIMIT_BYTES or time.monotonic() > until:
+            break
+    return data
+
+
+def refusal(endpoint: Endpoint, path: str, reply: web.Reply, body: bytes) -> AgentlaunchError:
+    """The error that a status other than 200 is, with what the server says about it."""
+    url = endpoint.base_url
+    if reply.status in {401, 403}:
+        return AuthNeeded(
+            f"{url} {'rejected the key' if endpoint.token else 'wants a key'} ({reply.status})",
+            hint=f"export {KEY_VARIABLE}=… and run the same command again",
+        )
+    if 300 <= reply.status < 400:
+        target = reply.headers.get("location", "elsewhere")[:SHOWN_CHARACTERS]
+        return EngineFailed(f"{url} redirects to {target}", hint="use the address it lives at")
+    try:
+        text = _message(json.loads(body))
+    except (ValueError, RecursionError):
+        text = ""
+    return EngineFailed(
+        f"{url}{path} answered {reply.status}" + (f": {text}" if text else ""),
+        hint="see the server's own log",
+        code="engine-error",
+    )
+
+
+def _message(value: object) -> str:
+    """What servers put into an error: a text, or an object with a `message`."""
+    error = value.get("error") if isinstance(value, dict) else None
+    text = error.get("message") if isinstance(error, dict) else error
+    return text[:SHOWN_CHARACTERS] if isinstance(text, str) else ""
+
+
+def _too_slow(endpoint: Endpoint, deadline_s: float | None) -> EngineFailed:
+    within = f" within {deadline_s:.0f} s" if deadline_s is not None else " in time"
+    return EngineFailed(
+        f"{endpoint.base_url} did not finish a reply{within}",
+        hint="try a smaller model, or a smaller --context",
+        code="too-slow",
+    )
