@@ -290,11 +290,12 @@ def doctor(
     record: Annotated[
         Path | None, typer.Option("--record", metavar="FILE", help="Write this machine's facts.")
     ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Remove what dead runs of ours left.")] = False,
 ) -> Result | None:
     """Every check, each with the command that mends it."""
     from agentlaunch.commands import doctor as command
 
-    return command.run(talk, agent, simulate=simulate, record=record)
+    return command.run(talk, agent, simulate=simulate, record=record, fix=fix)
 
 
 def bench(

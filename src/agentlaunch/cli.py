@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # started with the stream closed (`>&-`)
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole run
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that a locale lacks is no bug of ours
+        sys.stdout.reconfigure(errors="backslashreplace")
     own, agent_args = _split(words)
     if own == ["--version"]:  # answered before the parser is even imported
         sys.stdout.write(f"agentlaunch {__version__}\n")
@@ -46,12 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _ended(run.talk, schema, "terminated", errors.TERMINATED_EXIT)
     except BrokenPipeError:
         # The reader left (`| head`): not an error of ours, and nobody is there to hear of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return errors.BROKEN_PIPE_EXIT
     except OSError as error:
+        try:
+            sys.stdout.flush()
+        except OSError:  # it was stdout that failed: the interpreter's own flush must not fail too
+            _drop_stdout()
         return _fail(run.talk, _from_os(error), schema)
     except Exception as error:  # noqa: BLE001 - the one place where a bug becomes a report
         return _bug(run.talk, error, schema)
+
+
+def _drop_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _invoke(run: Invocation, own: list[str], *, separated: bool) -> int:

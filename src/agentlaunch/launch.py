@@ -27,11 +27,11 @@ from agentlaunch.models import store
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.plan import Install, LaunchPlan, Places, Pull, handover, served_name
 from agentlaunch.settings import Paths
+from agentlaunch.survey import health
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_seconds
 
-LAUNCHES = "launches"
-ENVIRONMENTS = "env"
+LAUNCHES, ENVIRONMENTS = health.PRIVATE
 """Folders below the runtime folder: private files of launches, and of shells (`env`)."""
 
 
@@ -91,6 +91,9 @@ def hand_over(ready: Ready, talk: Talk, paths: Paths, status_file: Path | None) 
     write_files(ready.handover, paths)
     agent, model = ready.plan.wish.agent, ready.served.endpoint.model
     choice = {"agent": agent.name, "model": ready.plan.model.id, "engine": ready.plan.engine}
+    weights = ready.plan.model.weights
+    if weights is not None and weights.source == "gguf":  # its id is only the file's name
+        choice["path"] = str(weights.path)
     with contextlib.suppress(Refused, OSError):  # comfort: forgetting it stops no launch
         records.Records(paths.state).remember("choices", "last", choice)
     if status_file is not None:
@@ -237,24 +240,11 @@ def write_files(given: Handover, paths: Paths) -> None:
 
 
 def sweep(paths: Paths) -> None:
-    """Remove private files whose process is gone (their name ends in pid-start): a launch's own
-    process, or the engine that a shell was pointed at."""
-    for folder in (paths.runtime / LAUNCHES, paths.runtime / ENVIRONMENTS):
-        _sweep(folder)
-
-
-def _sweep(folder: Path) -> None:
-    if not (files.is_own(folder.parent) and files.is_own(folder)):
-        return
-    for file in folder.iterdir():
-        words = file.stem.rsplit("-", 2)
-        try:
-            owner = process.Identity(int(words[-2]), words[-1])
-        except (ValueError, IndexError):
-            continue
-        if not process.is_alive(owner):
-            with contextlib.suppress(OSError):  # what cannot be removed stops no launch
-                file.unlink(missing_ok=True)
+    """Remove private files whose process is gone: a launch's own, or the engine that a shell was
+    pointed at."""
+    for file in list(health.dead_files(paths)):
+        with contextlib.suppress(OSError):  # what cannot be removed stops no launch
+            file.unlink(missing_ok=True)
 
 
 def _timed(talk: Talk, text: str, seconds: float) -> None:

@@ -28,6 +28,11 @@ class Records:
         value = (files.read_json(self._file(kind)) or {}).get(key)
         return value if isinstance(value, dict) else None
 
+    def all(self, kind: Kind) -> dict[str, dict[str, Any]]:
+        """Everything remembered of one kind, by key."""
+        rows = files.read_json(self._file(kind)) or {}
+        return {key: value for key, value in rows.items() if isinstance(value, dict)}
+
     def remember(self, kind: Kind, key: str, value: dict[str, Any]) -> None:
         """Keep a value under a key, the newest last; the oldest go when there are too many."""
         with files.locked(self.folder / "records.lock", timeout_s=5, what="its records"):

@@ -10,12 +10,12 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agentlaunch.errors import Refused, UsageError
+from agentlaunch.errors import AgentlaunchError, Refused, UsageError
 
 APP = "agentlaunch"
 PROJECT_FILE = "agentlaunch.toml"
@@ -50,18 +50,32 @@ class Paths:
         return self.state / "logs"
 
 
+NOWHERE = Paths(*[Path("/no-home-of-this-user", APP)] * 5)
+"""Places for who has none: nothing lies there."""
+
+
 def paths() -> Paths:
-    """Our places by platformdirs: XDG variables on Linux, the Library folders on macOS."""
+    """Our places by platformdirs: XDG variables on Linux, the Library folders on macOS.
+
+    Raises `AgentlaunchError` where no home is known, as under a number that is no user's.
+    """
     import platformdirs
 
-    state = platformdirs.user_state_path(APP, appauthor=False)
-    return Paths(
-        config=platformdirs.user_config_path(APP, appauthor=False),
-        data=platformdirs.user_data_path(APP, appauthor=False),
-        state=state,
-        cache=platformdirs.user_cache_path(APP, appauthor=False),
-        runtime=_runtime(state),
-    )
+    try:
+        state = platformdirs.user_state_path(APP, appauthor=False)
+        return Paths(
+            config=platformdirs.user_config_path(APP, appauthor=False),
+            data=platformdirs.user_data_path(APP, appauthor=False),
+            state=state,
+            cache=platformdirs.user_cache_path(APP, appauthor=False),
+            runtime=_runtime(state),
+        )
+    except RuntimeError as error:  # platformdirs 4.14
+        raise AgentlaunchError(
+            "this user has no home folder, so there is no place for our files",
+            hint="export HOME=/tmp/home",
+            code="no-home",
+        ) from error
 
 
 def _runtime(state: Path) -> Path:
@@ -72,14 +86,17 @@ def _runtime(state: Path) -> Path:
     """
     import platformdirs
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its remark about the shared folder is answered below
-        folder = platformdirs.user_runtime_path(APP, appauthor=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its remark about the shared folder is answered below
+            folder = platformdirs.user_runtime_path(APP, appauthor=False)
+    except OSError:  # somebody waits for us in the shared folder (platformdirs 4.14)
+        return state / "run"
     shared = Path(tempfile.gettempdir())
     asked = os.environ.get("XDG_RUNTIME_DIR")
     if (asked and folder.is_relative_to(asked)) or not folder.is_relative_to(shared):
         parent = folder.parent
-        if parent.is_dir() and os.access(parent, os.W_OK):
+        if os.access(parent, os.W_OK | os.X_OK) and parent.is_dir():
             return folder
     return state / "run"
 
@@ -126,6 +143,10 @@ LARGEST = 2**63
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
+Note = Callable[[AgentlaunchError], None]
+"""What becomes of a fault in the settings: raised, or collected."""
+
+
 def load(
     *,
     flags: Mapping[str, object | None] | None = None,
@@ -136,26 +157,59 @@ def load(
     """Every setting with its winner. Raises `UsageError` for a bad value in a flag or variable,
     `Refused` for a settings file that does not parse or sets what it may not."""
     env = os.environ if environ is None else environ
-    found: dict[str, Value] = {
-        row.name: Value(row.default, "default", "default") for row in SETTINGS
-    }
     user_path = user_file if user_file is not None else paths().user_file
-    for name, value in _read_file(user_path, project=False).items():
-        found[name] = Value(value, "user", str(user_path))
-    project = _project_file(folder if folder is not None else Path.cwd())
-    if project is not None:
-        for name, value in _read_file(project, project=True).items():
-            found[name] = Value(value, "project", str(project))
-    for row in SETTINGS:
-        variable = "AGENTLAUNCH_" + row.name.upper()
-        if env.get(variable):
-            found[row.name] = Value(
-                parse_value(row, env[variable], where=variable), "environment", variable
-            )
+    found = _from_files(_raise, folder if folder is not None else Path.cwd(), user_path)
+    found |= _from_environment(_raise, env)
     for name, raw in (flags or {}).items():
         if raw is not None:
             flag = "--" + name.replace("_", "-")
             found[name] = Value(parse_value(_BY_NAME[name], raw, where=flag), "flag", flag)
+    return found
+
+
+def load_readable(
+    environ: Mapping[str, str], folder: Path | None, user_file: Path
+) -> tuple[dict[str, Value], tuple[AgentlaunchError, ...]]:
+    """Every setting that can be read, and the faults of the rest as values; never raises.
+
+    `folder` is None where there is none to look for a project file from.
+    """
+    faults: list[AgentlaunchError] = []
+    try:
+        found = _from_files(faults.append, folder, user_file)
+    except OSError as error:  # a folder above the project may not be entered
+        faults.append(Refused(f"no project file could be looked for: {error}", code="unreadable"))
+        found = _from_files(faults.append, None, user_file)
+    found |= _from_environment(faults.append, environ)
+    return found, tuple(faults)
+
+
+def _raise(error: AgentlaunchError) -> None:
+    raise error
+
+
+def _from_files(note: Note, folder: Path | None, user_file: Path) -> dict[str, Value]:
+    found = {row.name: Value(row.default, "default", "default") for row in SETTINGS}
+    for name, value in _read_file(user_file, note, project=False).items():
+        found[name] = Value(value, "user", str(user_file))
+    project = _project_file(folder) if folder is not None else None
+    if project is not None:
+        for name, value in _read_file(project, note, project=True).items():
+            found[name] = Value(value, "project", str(project))
+    return found
+
+
+def _from_environment(note: Note, environ: Mapping[str, str]) -> dict[str, Value]:
+    found = {}
+    for row in SETTINGS:
+        variable = "AGENTLAUNCH_" + row.name.upper()
+        if environ.get(variable):
+            try:
+                value = parse_value(row, environ[variable], where=variable)
+            except UsageError as error:
+                note(error)
+            else:
+                found[row.name] = Value(value, "environment", variable)
     return found
 
 
@@ -222,7 +276,10 @@ def setting(name: str) -> Setting:
 
 def _project_file(folder: Path) -> Path | None:
     """The nearest `agentlaunch.toml` from `folder` up to the repository's or the home's top."""
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and a user whom the system does not know
+        home = None
     for place in (folder, *folder.parents):
         candidate = place / PROJECT_FILE
         if candidate.is_file():
@@ -256,26 +313,38 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     return values
 
 
-def _read_file(path: Path, *, project: bool) -> dict[str, str | int | None]:
+def _read_file(path: Path, note: Note, *, project: bool) -> dict[str, str | int | None]:
     values: dict[str, str | int | None] = {}
-    for name, raw in read_toml(path).items():
-        row = _BY_NAME.get(name)
-        if row is None:
-            raise Refused(
-                f"{path}: there is no setting {name!r}",
-                hint="settings: " + ", ".join(_BY_NAME),
-                code="unknown-setting",
-            )
-        if project and not row.project_may:
-            raise Refused(
-                f"{path}: a project file may not set {name!r}",
-                hint=f"set it in {paths().user_file} or by a flag",
-                code="project-may-not",
-            )
-        if not isinstance(raw, (str, int)) or isinstance(raw, bool):
-            raise Refused(f"{path}: {name} must be a text or a number", code="bad-value")
+    try:
+        rows = read_toml(path)
+    except Refused as error:
+        note(error)
+        rows = {}
+    for name, raw in rows.items():
         try:
-            values[name] = parse_value(row, raw, where=f"{path}: {name}")
-        except UsageError as error:
-            raise Refused(error.message, hint=error.hint, code=error.code) from error
+            values[name] = _file_value(path, name, raw, project=project)
+        except Refused as error:
+            note(error)
     return values
+
+
+def _file_value(path: Path, name: str, raw: object, *, project: bool) -> str | int | None:
+    row = _BY_NAME.get(name)
+    if row is None:
+        raise Refused(
+            f"{path}: there is no setting {name!r}",
+            hint="settings: " + ", ".join(_BY_NAME),
+            code="unknown-setting",
+        )
+    if project and not row.project_may:
+        raise Refused(
+            f"{path}: a project file may not set {name!r}",
+            hint=f"set it by `agentlaunch config set {name} VALUE` or by a flag",
+            code="project-may-not",
+        )
+    if not isinstance(raw, (str, int)) or isinstance(raw, bool):
+        raise Refused(f"{path}: {name} must be a text or a number", code="bad-value")
+    try:
+        return parse_value(row, raw, where=f"{path}: {name}")
+    except UsageError as error:
+        raise Refused(error.message, hint=error.hint, code=error.code) from error

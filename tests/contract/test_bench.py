@@ -34,6 +34,7 @@ from agentlaunch.models import identity, measured
 from agentlaunch.progress import finish
 from agentlaunch.proof import timed
 from agentlaunch.settings import Paths
+from agentlaunch.settings import paths as settings_paths
 from agentlaunch.talk import Policy, Talk
 from bench_server import Answer, BenchServer, Body, events
 from places import as_words, paths_below
@@ -164,6 +165,7 @@ import sys
 from pathlib import Path
 from agentlaunch import settings
 from agentlaunch.settings import Paths
+from agentlaunch.settings import paths as settings_paths
 paths = Paths(*[Path(word) for word in sys.argv[2:]])
 settings.paths = lambda: paths
 from agentlaunch.commands import bench
@@ -603,3 +605,35 @@ def test_a_measurement_that_cannot_be_kept_is_told_all_the_same(
     document = told(str(small_model.small_model()), context="512")
     assert document["data"]["stored"] is False
     assert [row["code"] for row in document["warnings"]] == ["not-stored"]
+
+
+def test_what_was_measured_is_what_models_show_tells(tmp_path: Path) -> None:
+    from agentlaunch.commands import models
+
+    places = settings_paths()
+    weights = tmp_path / "mine.gguf"
+    weights.write_bytes(small_model.small_model().read_bytes())
+    here = probe(LiveFacts(places.models))
+    seen = measured.Measurement(
+        (measured.Point(512, 200.0), measured.Point(4_000, 150.0)), (measured.Point(512, 30.0),)
+    )
+    key = measured.key(identity.digest_of(weights), "embedded", VERSION, measured.machine_key(here))
+
+    def shown(simulate: str | None = None) -> dict[str, Any]:
+        talk = Talk(Policy(json=True, offline=True), out=io.StringIO(), err=io.StringIO())
+        engine = models.Engine()
+        result = models.show(talk, str(weights), {}, engine, simulate=simulate)
+        fit = result.data["fit"]
+        assert isinstance(fit, dict)
+        return fit
+
+    guessed = shown()
+    records.Records(places.state).remember("measurements", key, seen.as_json())
+    told = shown()
+    assert told["because"][-1] == measured.BECAUSE
+    assert told["decode_tokens_per_s"] != guessed["decode_tokens_per_s"]
+    assert told["decode_tokens_per_s"]["low"] <= 30 <= told["decode_tokens_per_s"]["high"]
+    assert measured.BECAUSE not in shown("ram=16GiB")["because"]  # another machine
+    records.Records(places.state).remember("measurements", key + "x", seen.as_json())
+    weights.write_bytes(weights.read_bytes() + b"\0")  # other weights
+    assert shown()["decode_tokens_per_s"] == guessed["decode_tokens_per_s"]

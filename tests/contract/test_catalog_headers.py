@@ -195,7 +195,7 @@ def test_a_model_in_a_registry_is_described_without_its_tensors(registry: Regist
 
 def test_weights_in_another_format_are_refused(registry: RegistryServer) -> None:
     registry.add("library/cloud:1b", {"license": b"free"})
-    with pytest.raises(BadGguf, match="no single file of GGUF weights"):
+    with pytest.raises(ModelUnavailable, match="no single file of GGUF weights"):
         remote(registry, "cloud:1b")
 
 

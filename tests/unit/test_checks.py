@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from agentlaunch import plan
 from agentlaunch.agents.claude_code import AGENT
-from agentlaunch.checks import LOW_DISK_BYTES, Finding, Status, check
+from agentlaunch.checks import LOW_DISK_BYTES, Finding, Status, check, recommendation
 from agentlaunch.engines.base import EngineState, Loaded, StateName
 from agentlaunch.machine.facts import Gpu, Machine, Note
+from agentlaunch.models import catalog
 from agentlaunch.models.catalog import Catalog
 from agentlaunch.survey import AgentState, Survey
+from agentlaunch.survey.health import Answered, Health, Override, Server
 
 GIB = 1 << 30
 MACHINE = Machine("linux", "x86_64", "cpu", 8, 32 * GIB, 20 * GIB, None, 10**12, False, False)
@@ -23,7 +26,8 @@ ABSENT = AgentState(AGENT, None, None, managed=False)
 
 def _engine(state: StateName, *loaded: str) -> EngineState:
     held = tuple(Loaded(name, 8192, None, None) for name in loaded)
-    return EngineState("embedded", state, "1", None, (), held)
+    version = None if state == "missing" else "1"
+    return EngineState("embedded", state, version, None, (), held)
 
 
 WELL = Survey(
@@ -51,7 +55,7 @@ def test_a_machine_on_which_all_is_well() -> None:
         Finding("memory", "ok", "32.0 GiB, 20.0 GiB free"),
         Finding("graphics", "info", "no usable graphics card: models run on the CPU"),
         Finding("disk", "ok", "1.0 TB free where models go"),
-        Finding("engine", "ok", "embedded is installed"),
+        Finding("engine", "ok", "embedded is installed (1)"),
         Finding("claude-code", "ok", "Claude Code 2.1.197 at /usr/bin/claude"),
     )
 
@@ -102,10 +106,18 @@ def test_every_note_of_a_probe_is_told() -> None:
     [
         (
             _engine("missing"),
-            Finding("engine", "info", "embedded is missing", "agentlaunch up claude-code"),
+            Finding(
+                "engine",
+                "info",
+                "embedded is missing; a launch installs it after asking",
+                "agentlaunch up claude-code",
+            ),
         ),
-        (_engine("running", "a", "b"), Finding("engine", "ok", "embedded is running with a, b")),
-        (_engine("asleep", "a"), Finding("engine", "ok", "embedded is asleep with a")),
+        (
+            _engine("running", "a", "b"),
+            Finding("engine", "ok", "embedded is running (1) with a, b"),
+        ),
+        (_engine("asleep", "a"), Finding("engine", "ok", "embedded is asleep (1) with a")),
     ],
 )
 def test_an_engine_says_its_state_and_what_it_holds(engine: EngineState, finding: Finding) -> None:
@@ -141,7 +153,12 @@ def test_an_untested_version_is_told_without_a_remedy_that_would_mend_nothing() 
     assert "9.0.0 at /usr/bin/claude is not a tested version (2.1.197" in row.message
     unknown = {"claude-code": replace(CLAUDE, version=None)}
     assert _named("claude-code", replace(WELL, agents=unknown)) == [
-        Finding("claude-code", "ok", "Claude Code at /usr/bin/claude")
+        Finding(
+            "claude-code",
+            "info",
+            "Claude Code at /usr/bin/claude; no package beside it tells its version",
+            "/usr/bin/claude --version",
+        )
     ]
 
 
@@ -158,3 +175,95 @@ def test_a_missing_node_is_told_where_an_agent_must_be_installed(
     assert (row.status, row.remedy) == (status, "https://nodejs.org")
     there = replace(survey, node=Path("/usr/bin/node"))
     assert [row for row in check(there, wanted_agents=wanted) if row.name == "node"] == []
+
+
+def _healthy(**changes: Any) -> Survey:
+    return replace(WELL, health=Health(**changes))
+
+
+def test_a_healthy_machine_has_nothing_more_to_tell() -> None:
+    assert check(_healthy(), wanted_agents=()) == check(WELL, wanted_agents=())
+
+
+def test_the_folder_of_the_models_is_named() -> None:
+    (row,) = _named("disk", _healthy(models_folder=Path("/data/models")))
+    assert row.message == "1.0 TB free where models go (/data/models)"
+
+
+@pytest.mark.parametrize(
+    ("answered", "asked", "program", "status", "remedy"),
+    [
+        ("yes", False, None, "ok", None),
+        ("other", False, None, "info", None),
+        ("other", True, None, "warning", "unset OLLAMA_HOST"),
+        ("nothing", True, None, "warning", "unset OLLAMA_HOST"),
+        ("nothing", True, "/usr/bin/ollama", "warning", "ollama serve"),
+        ("nothing", False, "/usr/bin/ollama", "info", "ollama serve"),
+        ("unsafe", True, "/usr/bin/ollama", "warning", "unset OLLAMA_HOST"),
+    ],
+)
+def test_ollama_is_answering_absent_or_something_else(
+    answered: Answered, asked: bool, program: str | None, status: Status, remedy: str | None
+) -> None:
+    server = Server("http://127.0.0.1:11434", answered, "0.33.0", "why", asked)
+    found = Path(program) if program is not None else None
+    (row,) = _named("ollama", replace(_healthy(ollama=server), ollama=found))
+    assert (row.status, row.remedy) == (status, remedy)
+
+
+def test_an_ollama_that_nobody_has_or_named_is_not_spoken_of() -> None:
+    server = Server("http://127.0.0.1:11434", "nothing", None, "why")
+    assert _named("ollama", _healthy(ollama=server)) == []
+
+
+@pytest.mark.parametrize(
+    ("hint", "agent", "wanted", "status"),
+    [
+        (None, CLAUDE, ("claude-code",), "warning"),
+        ("remove it", CLAUDE, (), "error"),
+        ("remove it", ABSENT, (), "warning"),
+        ("remove it", ABSENT, ("claude-code",), "error"),
+    ],
+)
+def test_a_redirecting_file_is_an_error_where_it_stops_a_launch(
+    hint: str | None, agent: AgentState, wanted: tuple[str, ...], status: Status
+) -> None:
+    survey = replace(
+        _healthy(overrides=(Override("claude-code", "f sets X", hint),)),
+        agents={"claude-code": agent},
+    )
+    assert Finding("claude-code", status, "f sets X", hint) in check(survey, wanted_agents=wanted)
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [((12, 22), "warning"), ((), "warning"), (None, None), ((18, 0), None)],
+)
+def test_a_node_that_is_too_old_is_told_where_an_agent_is_missing(
+    version: tuple[int, ...] | None, status: Status | None
+) -> None:
+    survey = replace(_healthy(node_version=version), agents={"claude-code": ABSENT})
+    assert [row.status for row in _named("node", survey)] == ([status] if status else [])
+
+
+def _recommended(**changes: Any) -> Finding:
+    survey = replace(_on(**changes), catalog=catalog.load())
+    return recommendation(AGENT, plan.choose_model(survey, plan.Wish(AGENT)), survey)
+
+
+def test_the_pick_for_this_machine_is_named_with_the_next_command() -> None:
+    row = _recommended(ram_free_bytes=31 * GIB)
+    assert (row.name, row.status, row.remedy) == ("model", "ok", "agentlaunch up claude-code")
+    assert " fits: " in row.message
+
+
+def test_too_little_free_memory_for_the_pick_is_a_warning_in_numbers() -> None:
+    row = _recommended(ram_free_bytes=GIB)
+    assert row.status == "warning"
+    assert "GiB too little are free now" in row.message
+
+
+def test_a_machine_for_which_there_is_no_model_is_told_the_nearest_miss() -> None:
+    row = _recommended(ram_bytes=2 * GIB, ram_free_bytes=GIB)
+    assert (row.status, row.remedy) == ("warning", "agentlaunch models --all")
+    assert "GiB are there" in row.message

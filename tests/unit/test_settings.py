@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from agentlaunch import settings
-from agentlaunch.errors import Refused, UsageError
+from agentlaunch.errors import AgentlaunchError, Refused, UsageError
 from agentlaunch.settings import Value
 
 
@@ -131,3 +132,40 @@ def test_the_runtime_folder_of_a_session_is_used(
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert settings.paths().runtime == tmp_path / "agentlaunch"
+
+
+def test_what_can_be_read_is_kept_and_every_fault_told(project: Path, home: Path) -> None:
+    user = home / ".config" / "agentlaunch" / "config.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text('model = "user"\nnonsense = 1\nhome = "moon"\n')
+    (project / "agentlaunch.toml").write_text('slim = "on"\nengine = "x"\n')
+    found, faults = settings.load_readable({"AGENTLAUNCH_CONTEXT": "lots"}, project, user)
+    assert [error.code for error in faults] == [
+        "unknown-setting",
+        "bad-value",
+        "project-may-not",
+        "bad-value",
+    ]
+    assert {name: found[name].value for name in ("model", "home", "slim", "engine", "context")} == {
+        "model": "user",
+        "home": "own",
+        "slim": "on",
+        "engine": None,
+        "context": None,
+    }
+
+
+def test_faultless_settings_read_the_same_either_way(project: Path) -> None:
+    (project / "agentlaunch.toml").write_text('slim = "on"\n')
+    environ = {"AGENTLAUNCH_CONTEXT": "32k"}
+    none = project / "none.toml"
+    strict = settings.load(environ=environ, folder=project, user_file=none)
+    assert settings.load_readable(environ, project, none) == (strict, ())
+
+
+def test_a_user_without_a_home_is_told_so(mocker: MockerFixture) -> None:
+    """As in a container that runs under a number which is no user's."""
+    mocker.patch("platformdirs.user_state_path", side_effect=RuntimeError("no home"))
+    with pytest.raises(AgentlaunchError, match="no home folder") as caught:
+        settings.paths()
+    assert (caught.value.exit_code, caught.value.code) == (1, "no-home")

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from agentlaunch import settings, survey
 from agentlaunch.agents.claude_code import AGENT
+from agentlaunch.engines import llama_cpp
 from agentlaunch.errors import Refused
+from agentlaunch.survey import health
 
 
 def _write(path: Path, value: object) -> Path:
@@ -107,3 +110,20 @@ def test_a_folder_that_anyone_may_write_to_is_passed_over(
     program.parent.chmod(0o777)
     monkeypatch.setenv("PATH", f"{program.parent}:relative:")
     assert survey.find_agent(AGENT, settings.paths()).path is None
+
+
+def test_a_part_that_fails_ends_a_launch_and_is_a_note_to_the_doctor(
+    mocker: MockerFixture,
+) -> None:
+    mocker.patch.object(llama_cpp.LlamaCpp, "states", side_effect=OSError(5, "bad sector"))
+    mocker.patch.object(health, "dead_engines", side_effect=ValueError("odd"))
+    paths = settings.paths()
+    with pytest.raises(OSError, match="bad sector"):
+        survey.look(paths)
+    seen = survey.examine(paths, settings.load_readable({}, None, paths.user_file)[0])
+    assert seen.engines == ()
+    assert seen.health is not None
+    assert [(note.source, note.message) for note in seen.health.notes] == [
+        ("engines", "could not be looked at (OSError: [Errno 5] bad sector); left out"),
+        ("engines", "could not be looked at (ValueError: odd); left out"),
+    ]

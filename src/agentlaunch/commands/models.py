@@ -17,7 +17,7 @@ from agentlaunch.models import catalog
 from agentlaunch.models.choose import Candidate, Choice, misses
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.talk import Talk
-from agentlaunch.units import format_bytes, format_memory, format_seconds
+from agentlaunch.units import format_bytes, format_memory, format_span
 
 SHOWN = 12
 """Rows of the table without `--all`; JSON has every candidate."""
@@ -198,10 +198,15 @@ def _draw_model(talk: Talk, data: Mapping[str, Any], candidate: Candidate) -> No
     ):
         talk.answer(f"    {name:9} {format_memory(size):>10}")
     talk.answer(f"  verdict     {fit.verdict or 'unknown'} ({fit.placement})")
-    if candidate.speed.first_word_s is not None:
-        band = candidate.speed.first_word_s
-        talk.answer(f"  first word  {format_seconds(band.low)} to {format_seconds(band.high)}")
-    for reason in candidate.because:
+    decode, first = candidate.speed.decode_tokens_per_s, candidate.speed.first_word_s
+    if decode is not None:
+        talk.answer(f"  speed       {decode.low:.1f} to {decode.high:.1f} tokens a second")
+    if first is not None:
+        talk.answer(
+            f"  first word  in {format_span(first.low, first.high)}, "
+            f"with the agent's {candidate.request} prompt"
+        )
+    for reason in data["fit"]["because"]:
         talk.answer(f"  - {reason}")
     for problem in data["problems"]:
         talk.answer(f"  ! {problem['text']}")

@@ -110,7 +110,7 @@ def look(
     name = values["agent"].value or survey.remembered_agent(paths) or DEFAULT_AGENT
     agent = find_agent(str(name))
     refuse_reserved(agent.title, agent.reserved, tuple(args))
-    _refuse_project_endpoint(values["model"])
+    refuse_project_endpoint(values["model"])
     wish = plan.Wish(
         agent=agent,
         model=values["model"].value,
@@ -154,7 +154,7 @@ def check_settings_files(talk: Talk, asked: Asked) -> None:
         talk.warn(text, code="settings-overridden")
 
 
-def _refuse_project_endpoint(model: settings.Value) -> None:
+def refuse_project_endpoint(model: settings.Value) -> None:
     """A project file may choose a model, but neither a server to fetch it from nor a file."""
     if model.source != "project" or model.value is None:
         return

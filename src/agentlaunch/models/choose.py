@@ -55,6 +55,19 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Here:
+    """What is known of a model on this very machine: whether it was downloaded, the part that
+    reads pictures (bytes, beside the weights), and speeds that were measured."""
+
+    installed: bool = False
+    projector_bytes: int = 0
+    measured: Measurement | None = None
+
+
+NOT_HERE, IS_HERE = Here(), Here(installed=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One build of one model, sized and timed on one machine. `score` orders, nothing more.
 
@@ -142,22 +155,21 @@ def consider(
     model: Model,
     variant: Variant,
     terms: Terms,
+    here: Here = NOT_HERE,
     *,
-    installed: bool = False,
     shape: ModelShape | None = None,
-    measured: Measurement | None = None,
 ) -> Candidate:
     """Size and time one build of a model of the catalog; an exact `shape` (from a header)
-    replaces the catalog's, and what was `measured` here replaces every estimate of its speed."""
+    replaces the catalog's, and what was measured here replaces every estimate of its speed."""
     known = shape or model.shape_of(variant)
-    placed, timed, request = _sized(machine, known, terms, variant.size_bytes, measured)
+    placed, timed, request = _sized(machine, known, terms, variant.size_bytes, here)
     proof = evidence.of(model)
     made = Candidate(
         id=variant.tag,
         name=model.name,
         fit=placed,
         speed=timed,
-        installed=installed,
+        installed=here.installed,
         score=proof.points if proof else None,
         place=proof.place if proof else 0,
         status=model.status,
@@ -187,7 +199,7 @@ def consider_all(
     """Every model in the builds worth a thought: its default, 8 bit, 4 bit, and what is installed
     (tags). The context is cut to what a model was trained for; the same bytes are named once.
     `measured` holds speeds by tag."""
-    here = {tag.lower() for tag in installed}
+    tags = {tag.lower() for tag in installed}
     rows = []
     for model in models:
         tokens = min(terms.asked.context_tokens, model.context_max_tokens)
@@ -198,10 +210,9 @@ def consider_all(
                 model,
                 variant,
                 cut,
-                installed=variant.tag.lower() in here,
-                measured=measured.get(variant.tag),
+                Here(variant.tag.lower() in tags, measured=measured.get(variant.tag)),
             )
-            for variant in _builds(model, here, llama_cpp_only=llama_cpp_only)
+            for variant in _builds(model, tags, llama_cpp_only=llama_cpp_only)
         ]
     return tuple(rows)
 
@@ -211,13 +222,11 @@ def of_file(
     name: str,
     file: ModelFile,
     terms: Terms,
-    *,
-    installed: bool = True,
-    measured: Measurement | None = None,
+    here: Here = IS_HERE,
 ) -> Candidate:
     """Size and time a model that is not in the catalog, from its header. It has no score."""
     trained = file.shape.context_max_tokens or terms.asked.context_tokens
-    placed, timed, request = _sized(machine, file.shape, terms, file.size_bytes, measured)
+    placed, timed, request = _sized(machine, file.shape, terms, file.size_bytes, here)
     because = ["not in the catalog: nothing is known about its work as an agent"]
     if file.takes_tools is False:
         because.append("its chat template has no place for tools")
@@ -226,7 +235,7 @@ def of_file(
         name=file.name,
         fit=placed,
         speed=timed,
-        installed=installed,
+        installed=here.installed,
         score=None,
         place=0,
         status=UNLISTED,
@@ -249,7 +258,7 @@ def _sized(
     shape: ModelShape,
     terms: Terms,
     published_bytes: int | None,
-    measured: Measurement | None,
+    here: Here,
 ) -> tuple[Fit, Speed, Request]:
     """Where it would lie, and its speed with the fullest request that is answered soon enough."""
     placed = fit(
@@ -259,12 +268,13 @@ def _sized(
         reusable_bytes=terms.reusable_bytes,
         gpu_usable=terms.gpu_usable,
         published_bytes=published_bytes,
+        projector_bytes=here.projector_bytes,
     )
 
     def timed(request: Request) -> Speed:
         tokens = request.tokens
-        if measured is not None and placed.fits:
-            return measured.speed(tokens)
+        if here.measured is not None and placed.fits:
+            return here.measured.speed(tokens)
         return speed(machine, shape, placed, prompt_tokens=tokens, published_bytes=published_bytes)
 
     for request in terms.requests[:-1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentlaunch.errors import ModelUnavailable
 from agentlaunch.models.gguf import BadGguf, ModelFile, NeedMore, describe, parse_header
 from agentlaunch.models.manifest import MODEL, Manifest
 from agentlaunch.models.refs import Ref
@@ -25,13 +26,13 @@ class RemoteModel:
 def read_remote(registry: Registry, ref: Ref) -> RemoteModel:
     """Ask for the manifest and for as many first bytes of the weights as their header has.
 
-    Raises `ModelUnavailable` (offline, unknown) and `BadGguf` (another format, several pieces).
+    Raises `ModelUnavailable` (offline, unknown, another format) and `BadGguf` (a broken header).
     """
     name = str(ref)
     manifest = registry.manifest(ref)
     blob = manifest.only(MODEL)
     if blob is None:
-        raise BadGguf(
+        raise ModelUnavailable(
             f"{name} has no single file of GGUF weights (a cloud model, or another format)",
             hint="choose another model or another tag of it: agentlaunch models",
         )

@@ -43,6 +43,11 @@ class StoredModel:
     size_bytes: int
     store: Store
 
+    @property
+    def digest(self) -> str:
+        """Of the weights, `sha256:<hex>`: the name of their blob."""
+        return self.model_path.name.replace("-", ":")
+
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
@@ -233,9 +238,10 @@ def stores(paths: Paths, environ: Mapping[str, str]) -> tuple[Store, ...]:
     """Our store first, then each of Ollama's that is readable: $OLLAMA_MODELS, the user's own, the
     Linux service's (Ollama 0.33)."""
     ours = Store(paths.models, ours=True)
-    home = environ.get("HOME")
-    own = (Path(home) if home else Path.home()) / ".ollama" / "models"
-    candidates = [own, _OLLAMA_SERVICE]
+    candidates = [_OLLAMA_SERVICE]
+    with contextlib.suppress(RuntimeError):  # no home is known
+        home = Path(environ.get("HOME") or Path.home())
+        candidates.insert(0, home / ".ollama" / "models")
     # Ollama trims blanks and quotes from each of its variables (envconfig, 0.33).
     asked = environ.get("OLLAMA_MODELS", "").strip().strip("\"'").strip()
     if asked:

@@ -41,7 +41,11 @@ def choose_model(survey: Survey, wish: Wish) -> choose.Choice:
         unfit: list[Model] = []
         for model in pending:
             rows = choose.consider_all(
-                survey.machine, (model,), terms, installed=survey.installed_tags
+                survey.machine,
+                (model,),
+                terms,
+                installed=survey.installed_tags,
+                measured=survey.measured_tags,
             )
             for row in rows:
                 known = best.get(row.id)
@@ -72,13 +76,17 @@ def candidate_of(
     """One model at one context as a candidate; `ModelUnavailable` when nothing tells its size."""
     terms = terms_of(survey, wish, context_tokens, kv_cache_type)
     terms = replace(terms, reusable_bytes=reusable_bytes)
-    here = weights.path is not None
+    here = choose.Here(
+        weights.path is not None,
+        weights.projector_bytes,
+        survey.measured.get(weights.digest or ""),
+    )
     if weights.entry is not None:
         shape = weights.file.shape if weights.file is not None else None
         model, variant = weights.entry.model, weights.entry.variant
-        return choose.consider(survey.machine, model, variant, terms, installed=here, shape=shape)
+        return choose.consider(survey.machine, model, variant, terms, here, shape=shape)
     if weights.file is not None:
-        return choose.of_file(survey.machine, weights.id, weights.file, terms, installed=here)
+        return choose.of_file(survey.machine, weights.id, weights.file, terms, here)
     raise ModelUnavailable(
         f"{weights.id} is neither here nor in the catalog, so nothing is known about its size",
         hint="run it once without --offline, or name a path to its .gguf",

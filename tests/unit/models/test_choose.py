@@ -126,7 +126,7 @@ def test_an_installed_model_beats_a_nearly_equal_one_only() -> None:
         pick = ranked(host, installed=[tag]).pick
         assert pick is not None
         assert pick.id == ("qwen3.6:27b" if tag == "qwen3.6:27b" else "qwen3.8:27b")
-    assert "already downloaded" in one("qwen3.5:9b", host, installed=True).because
+    assert "already downloaded" in one("qwen3.5:9b", host, here=choose.IS_HERE).because
 
 
 def test_two_choices_are_named_where_they_differ() -> None:

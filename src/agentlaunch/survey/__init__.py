@@ -11,26 +11,45 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from agentlaunch import files, managed, process, records
 from agentlaunch.agents import AGENTS
 from agentlaunch.agents.base import Agent
 from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import EngineState
-from agentlaunch.errors import ModelUnavailable, Refused
+from agentlaunch.errors import AgentlaunchError, Refused
 from agentlaunch.machine import probe
 from agentlaunch.machine.facts import LiveFacts, Machine
-from agentlaunch.models import catalog, gguf, store
-from agentlaunch.models.manifest import MODEL
-from agentlaunch.models.refs import Ref, looks_like_path, parse_ref
-from agentlaunch.settings import Paths
+from agentlaunch.models import catalog, store
+from agentlaunch.models.measured import Measurement
+from agentlaunch.settings import Paths, Value
+from agentlaunch.survey import health
+from agentlaunch.survey.asking import Asking
+from agentlaunch.survey.models import Weights, ask_registry, look_at_model, measured_here
+
+__all__ = [
+    "AgentState",
+    "Survey",
+    "Weights",
+    "ask_registry",
+    "ask_version",
+    "config_folder",
+    "examine",
+    "find_agent",
+    "look",
+    "look_at_model",
+    "look_at_remote",
+    "look_for_overrides",
+    "remembered_agent",
+    "simulated",
+    "version_beside",
+]
 
 VERSION_TIMEOUT_S = 5.0
-HEADER_BYTES = 16 << 20
-"""Enough for a header with a vocabulary of 262,144 words (facts: 3 to 12 MB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +72,6 @@ class AgentState:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """A model that was asked for, as far as it can be seen without downloading it.
-
-    `path` is None until it is here; `size_bytes` is exact when it comes from a file or a manifest.
-    """
-
-    id: str
-    ref: Ref | None
-    path: Path | None
-    projector: Path | None
-    size_bytes: int | None
-    file: gguf.ModelFile | None
-    entry: catalog.Entry | None
-    source: Literal["gguf", "store", "registry", "catalog", "show-reply"]
-    capabilities: frozenset[str] | None = None
-    """What a server said that the model can; None where none was asked."""
-
-
-@dataclass(frozen=True, slots=True)
 class Survey:
     """The world as it is now."""
 
@@ -86,6 +86,17 @@ class Survey:
     """What most agents run on, and npm with it; None when it is not on PATH."""
     simulated: bool = False
     """A machine that was described: engines, agents and stores of this one were not looked at."""
+    health: health.Health | None = None
+    """What `examine` found besides; None where only a launch was to be prepared."""
+
+    measured: Mapping[str, Measurement] = field(default_factory=dict)
+    """Speeds that `bench` measured here, by the digest of the weights."""
+
+    @property
+    def measured_tags(self) -> dict[str, Measurement]:
+        """The same by the names of the models that lie in a store here."""
+        known = ((str(model.ref), self.measured.get(model.digest)) for model in self.stored)
+        return {name: row for name, row in known if row is not None}
 
     @property
     def installed_tags(self) -> frozenset[str]:
@@ -93,24 +104,68 @@ class Survey:
         return frozenset(str(model.ref) for model in self.stored)
 
 
-def look(paths: Paths) -> Survey:
+def look(paths: Paths, ask: Asking | None = None) -> Survey:
     """Everything, in parallel: detectors, engines, agents, stores."""
+    ask = ask or Asking()
     environ = dict(os.environ)
     with ThreadPoolExecutor(max_workers=4, thread_name_prefix="survey") as pool:
-        machine = pool.submit(probe.probe, LiveFacts(paths.models))
-        engines = pool.submit(llama_cpp.LlamaCpp(paths).states)
-        stored = pool.submit(_stored, paths, environ)
-        agents = {name: find_agent(agent, paths) for name, agent in AGENTS.items()}
+        facts = LiveFacts(paths.models)
+        machine = pool.submit(ask, "machine", lambda: probe.probe(facts), _unknown(facts))
+        engines = pool.submit(ask, "engines", llama_cpp.LlamaCpp(paths).states, ())
+        stored = pool.submit(ask, "stores", lambda: _stored(paths, environ), ())
+        agents = {
+            name: ask(name, partial(find_agent, agent, paths), AgentState(agent, None, None, False))
+            for name, agent in AGENTS.items()
+        }
+        seen = machine.result()
+        ours = ask("engine", lambda: managed.installed(llama_cpp.PACKAGE, paths), None)
         return Survey(
-            machine=machine.result(),
+            machine=seen,
             engines=engines.result(),
             agents=agents,
             catalog=catalog.load(),
             stored=stored.result(),
-            engine_installed=managed.installed(llama_cpp.PACKAGE, paths) is not None,
-            ollama=process.find_program("ollama"),
-            node=process.find_program("node"),
+            engine_installed=ours is not None,
+            ollama=ask("ollama", lambda: process.find_program("ollama"), None),
+            node=ask("node", lambda: process.find_program("node"), None),
+            measured=ask("measurements", lambda: measured_here(seen, paths), {}),
         )
+
+
+def examine(
+    paths: Paths, values: Mapping[str, Value], faults: tuple[AgentlaunchError, ...] = ()
+) -> Survey:
+    """`look` and what only a doctor asks, side by side; never raises: what fails is a note.
+
+    `values` are the settings that could be read, `faults` what is wrong with the rest.
+    """
+    ask = Asking(tolerant=True)
+    none: tuple[health.Override, ...] = ()
+    home = str(values["home"].value)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="health") as pool:
+        more = pool.submit(health.look, paths, values, faults, dict(os.environ))
+        seen = look(paths, ask)
+        overrides = ask("settings files", lambda: tuple(_overrides(home)), none)
+        found = more.result()
+    notes = (*ask.notes, *found.notes)
+    return replace(seen, health=replace(found, overrides=overrides, notes=notes))
+
+
+def _overrides(home: str) -> Iterator[health.Override]:
+    """What stands in the way of each agent's launch from here, as values."""
+    project = health.here()
+    for agent in AGENTS.values():
+        config = config_folder(agent, os.environ) if home == "own" else Path(os.devnull)
+        try:
+            for text in look_for_overrides(agent, project or Path(os.devnull), config):
+                yield health.Override(agent.name, text)
+        except Refused as error:
+            yield health.Override(agent.name, error.message, error.hint)
+
+
+def _unknown(facts: LiveFacts) -> Machine:
+    here = (facts.platform, facts.machine)
+    return Machine(*here, None, None, None, None, None, None, False, False)
 
 
 def simulated(machine: Machine) -> Survey:
@@ -133,8 +188,8 @@ def _stored(paths: Paths, environ: Mapping[str, str]) -> tuple[store.StoredModel
 
 def find_agent(agent: Agent, paths: Paths) -> AgentState:
     """Where an agent is: the user's own first, then the one we installed."""
-    places = [Path(place).expanduser() for place in agent.known_places]
-    own = process.find_program(agent.binary, places)
+    places = [health.expanded(place) for place in agent.known_places]
+    own = process.find_program(agent.binary, [place for place in places if place is not None])
     if own is not None:
         return AgentState(agent, own, version_beside(own), managed=False)
     if agent.package is not None:
@@ -179,91 +234,6 @@ def ask_version(state: AgentState) -> AgentState:
     return AgentState(state.agent, state.path, version, state.managed)
 
 
-def look_at_model(text: str, known: catalog.Catalog, paths: Paths) -> Weights:
-    """A model by path or name: its header where it lies here, else its catalog entry.
-
-    A .json is a saved reply of Ollama's /api/show: a description to size, which is never run.
-    Reads no network. Raises `BadGguf`, `BadReply`, `ModelUnavailable` for a name outside the
-    grammar.
-    """
-    if looks_like_path(text):
-        path = _path(text)
-        if path is None or not path.is_file():
-            raise ModelUnavailable(f"there is no file {text}", hint="check the path to the .gguf")
-        if path.suffix.lower() == ".json":
-            from agentlaunch.models import show_reply
-
-            reply = show_reply.read_reply(path)
-            return Weights(
-                path.name,
-                None,
-                None,
-                None,
-                reply.file.size_bytes,
-                reply.file,
-                None,
-                "show-reply",
-                reply.capabilities,
-            )
-        file = gguf.read_model(path)
-        return Weights(path.name, None, path, None, file.size_bytes, file, None, "gguf")
-    ref = parse_ref(text)
-    entry = known.find(text)
-    found = store.find_stored(store.stores(paths, os.environ), ref)
-    if found is not None:
-        file = gguf.read_model(found.model_path)
-        return Weights(
-            str(ref),
-            ref,
-            found.model_path,
-            found.projector_path,
-            found.size_bytes,
-            file,
-            entry,
-            "store",
-        )
-    size = entry.variant.size_bytes if entry is not None else None
-    return Weights(str(ref), ref, None, None, size, None, entry, "catalog")
-
-
-def _path(text: str) -> Path | None:
-    """A path as the user wrote it, or None for what can be none (`~nobody`, a NUL in it)."""
-    try:
-        return Path(text).expanduser().resolve()
-    except (RuntimeError, ValueError, OSError):
-        return None
-
-
-def ask_registry(weights: Weights, known: catalog.Catalog, *, insecure: bool) -> Weights:
-    """The exact size and header of a model that is not here yet, without downloading it.
-
-    Raises `ModelUnavailable` when the registry does not know it or cannot be reached.
-    """
-    from agentlaunch.models import registry
-
-    if weights.ref is None or weights.path is not None:
-        return weights
-    client = registry.Registry(insecure=insecure)
-    try:
-        manifest = client.manifest(weights.ref)
-    except ModelUnavailable as error:
-        near = known.suggest(weights.id)
-        if weights.entry is None and near:
-            error.hint = f"did you mean {', '.join(near)}? See `agentlaunch models`"
-        raise
-    layer = manifest.only(MODEL)
-    if layer is None:
-        raise ModelUnavailable(
-            f"{weights.id} holds no GGUF weights", hint="choose another build of it"
-        )
-    head = client.head_bytes(weights.ref, layer, min(HEADER_BYTES, layer.size_bytes))
-    header = gguf.parse_header(head, name=weights.id)
-    file = None if isinstance(header, gguf.NeedMore) else gguf.describe(header, name=weights.id)
-    return Weights(
-        weights.id, weights.ref, None, None, manifest.total_bytes, file, weights.entry, "registry"
-    )
-
-
 def look_at_remote(url: str, key: str, agent: Agent) -> remote.RemoteFacts:
     """What the server at `url` is and serves."""
     return remote.probe(remote.normalized_url(url), key=key, wires=agent.wires)
@@ -272,7 +242,8 @@ def look_at_remote(url: str, key: str, agent: Agent) -> remote.RemoteFacts:
 def config_folder(agent: Agent, environ: Mapping[str, str]) -> Path:
     """The user's own folder of an agent, wherever its variable has moved it."""
     variable, default = agent.config_folder or ("", "~")
-    return Path(environ.get(variable) or default).expanduser()
+    text = environ.get(variable) or default
+    return health.expanded(text) or Path(text)
 
 
 def look_for_overrides(agent: Agent, project: Path, config: Path) -> tuple[str, ...]:

@@ -1,0 +1,84 @@
+"""Agents: installed, tested, hidden, sent elsewhere by a settings file; and what they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from agentlaunch.agents.base import Agent
+from agentlaunch.checks.finding import Finding, Status
+from agentlaunch.survey import Survey
+
+
+def node(survey: Survey, wanted: Collection[str]) -> list[Finding]:
+    """Node.js, where an agent is missing that runs on it."""
+    absent = {name: row.agent for name, row in survey.agents.items() if not row.installed}
+    if not absent:
+        return []
+    status: Status = "error" if set(absent).intersection(wanted) else "warning"
+    if survey.node is None:
+        text = "Node.js was not found: it is needed to install an agent"
+        return [Finding("node", status, text, "https://nodejs.org")]
+    found = survey.health.node_version if survey.health is not None else None
+    if found == ():
+        text = f"{survey.node} does not say its version"
+        return [Finding("node", "warning", text, f"{survey.node} --version")]
+    needs = max((_min_node(agent) for agent in absent.values()), default=(0, 0))
+    if found is not None and found < needs:
+        have, floor = (".".join(map(str, version)) for version in (found, needs))
+        text = f"Node.js {have} at {survey.node} is too old to install an agent: {floor} is needed"
+        return [Finding("node", status, text, "https://nodejs.org")]
+    return []
+
+
+def _min_node(agent: Agent) -> tuple[int, int]:
+    return (agent.package.min_node if agent.package is not None else None) or (0, 0)
+
+
+def installed(survey: Survey, wanted: Collection[str]) -> list[Finding]:
+    """A row for each agent; one that is wanted must be here."""
+    rows = []
+    for name, state in survey.agents.items():
+        title = state.agent.title
+        if not state.installed:
+            status: Status = "error" if name in wanted else "info"
+            remedy = f"agentlaunch agents install {name}"
+            rows.append(Finding(name, status, f"{title} is not installed", remedy))
+        elif state.version is None:
+            text = f"{title} at {state.path}; no package beside it tells its version"
+            rows.append(Finding(name, "info", text, f"{state.path} --version"))
+        elif not state.tested:
+            tested = ", ".join(state.agent.tested_versions)
+            text = f"{title} {state.version} at {state.path} is not a tested version ({tested})"
+            rows.append(Finding(name, "info", text))
+        else:
+            rows.append(Finding(name, "ok", f"{title} {state.version} at {state.path}"))
+    return rows
+
+
+def hidden(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
+    """Programs that are there and cannot be used: a link to nothing, a folder open to all."""
+    rows = []
+    for found in survey.health.hidden if survey.health is not None else ():
+        if found.problem == "broken-link":
+            text, remedy = f"{found.path} is a link to nothing", f"rm {found.path}"
+        elif found.problem == "open-folder":
+            text = f"{found.path} is passed over: anyone may write to its folder"
+            remedy = f"chmod o-w {found.path.parent}"
+        else:
+            text, remedy = f"{found.path} may not be run", f"chmod u+x {found.path}"
+        rows.append(Finding(found.agent, "warning", text, remedy))
+    return rows
+
+
+def redirected(survey: Survey, wanted: Collection[str]) -> list[Finding]:
+    """Settings files that send an agent elsewhere: overridden by a launch, or in its way."""
+    rows = []
+    for found in survey.health.overrides if survey.health is not None else ():
+        if found.hint is None:
+            rows.append(Finding(found.agent, "warning", found.text))
+        else:
+            state = survey.agents.get(found.agent)
+            needed = found.agent in wanted or (state is not None and state.installed)
+            status: Status = "error" if needed else "warning"
+            rows.append(Finding(found.agent, status, found.text, found.hint))
+    return rows
