@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agentlaunch.errors import ModelUnavailable
 from agentlaunch.machine import simulate
 from agentlaunch.models import catalog, gguf
 from agentlaunch.models.catalog import Catalog
