@@ -43,11 +43,21 @@ xllamacpp.Server(params)
 """`no_alloc` alone is refused by the loader of the server; the dry run before it is not."""
 
 
+COMPUTE_PERCENT, COMPUTE_MIB = 5, 10
+ROUNDING_MIB = 0.02
+"""The log has two decimals and up to two caches."""
+
 _SIZE = r" size = +([0-9.]+) MiB"
 _CACHE = re.compile(r"llama_kv_cache:" + _SIZE)
 _STATE = re.compile(r"llama_memory_recurrent:" + _SIZE)
 _COMPUTE = re.compile(r"sched_reserve: .* compute buffer" + _SIZE)
-_END = ("common_memory_breakdown_print", "failed to fit", "failed to load", "error loading")
+_END = (
+    "common_memory_breakdown_print",
+    "error while trying to fit",
+    "failed to fit",
+    "failed to load",
+    "error loading",
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,18 @@ class Asked:
     flash_attention: bool = True
 
 
+VARIANTS = (
+    Asked(),
+    Asked(context_tokens=33000, kv_cache_type="q8_0"),
+    Asked(context_tokens=16384, parallel=4),
+    Asked(context_tokens=131072, batch=2048),
+    Asked(context_tokens=1000, kv_cache_type="q4_0", parallel=2, batch=256),
+    Asked(flash_attention=False),
+    Asked(context_tokens=8192, parallel=2, batch=2048, flash_attention=False),
+)
+"""Requests that every header is held against."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """MiB of one model as it was asked for, rounded as the engine's log rounds them."""
@@ -68,6 +90,10 @@ class Sizes:
     kv_mib: float
     state_mib: float
     compute_mib: float
+
+    @property
+    def total_mib(self) -> float:
+        return self.kv_mib + self.state_mib + self.compute_mib
 
 
 def predicted(shape: ModelShape, asked: Asked) -> Sizes:
@@ -94,6 +120,16 @@ def measured(python: Path, model: Path, asked: Asked) -> Sizes:
     if not compute:
         raise AssertionError(f"no sizes for {model.name}:\n" + "\n".join(lines[-KEPT_LINES:]))
     return Sizes(sum(_numbers(_CACHE, lines)), sum(_numbers(_STATE, lines)), sum(compute))
+
+
+def same(ours: Sizes, theirs: Sizes, *, percent: float = COMPUTE_PERCENT) -> bool:
+    """Cache and state as exact as the log is; compute within so many percent or 10 MiB."""
+    apart = abs(ours.compute_mib - theirs.compute_mib)
+    return (
+        abs(ours.kv_mib - theirs.kv_mib) <= ROUNDING_MIB
+        and abs(ours.state_mib - theirs.state_mib) <= ROUNDING_MIB
+        and apart <= max(COMPUTE_MIB, percent / 100 * theirs.compute_mib)
+    )
 
 
 def _numbers(pattern: re.Pattern[str], lines: list[str]) -> list[float]:

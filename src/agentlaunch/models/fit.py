@@ -368,7 +368,7 @@ def _settle(
     if not load.exact:
         because.append("weights taken from the published download size")
     if load.shape.upper_bound:
-        because.append("the layout of its cache is not confirmed and was counted at its most")
+        because.append("the layout of its cache is not confirmed")
     return Fit(
         verdict=verdict,
         placement=placement,

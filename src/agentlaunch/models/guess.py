@@ -87,7 +87,8 @@ def guessed_weights(shape: ModelShape, published_bytes: int | None) -> Weights |
     experts, widest = _experts(shape, mix, width, room, others)
     layer = (room - sum(experts)) // count
     layers = [layer + part for part in experts]
-    largest = max(embedding, head, second, widest, layer // 4)
+    down = (shape.feed_forward_length or 0) * _row_bytes(width, mix.better)
+    largest = max(widest, down)
     return Weights(published_bytes, embedding, tied, tuple(layers), tuple(experts), largest)
 
 

@@ -40,6 +40,7 @@ class Weights:
     layer_bytes: tuple[int, ...]
     expert_bytes: tuple[int, ...]
     largest_bytes: int
+    """Of the tensors in the layers: what a card fetches at once from RAM."""
     repacked_bytes: int = 0
     """What a processor with wide vectors copies into an order of its own while it loads."""
 
@@ -66,9 +67,15 @@ class ModelShape:
     experts_total: int = 0
     experts_used: int = 0
     expert_feed_forward_length: int = 0
+    feed_forward_copies: int = 3
+    """How often the width of a feed-forward part counts in computing: 1 where it has no gate."""
+    per_layer_values: int = 0
+    """Values for each token that lie beside everything: an embedding for each layer."""
     mixing_values: int = 0
-    """Most values that a recurrent layer or latent attention (MLA) needs at once for each token;
-    0 where there is neither."""
+    """Most values that anything but a usual feed-forward part needs at once for each token (a
+    recurrent layer, latent or very wide attention); 0 where that is never the most."""
+    mixing_values_of_many: int = 0
+    """The same where several sequences run at once, if that is more."""
     parameters: int | None = None
     active_parameters: int | None = None
     weights: Weights | None = None

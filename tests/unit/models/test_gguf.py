@@ -54,8 +54,7 @@ def test_a_small_model_is_read_whole(tmp_path: Path) -> None:
                 tied=True,
                 layer_bytes=(layer, layer),
                 expert_bytes=(0, 0),
-                largest_bytes=embedding,
-                repacked_bytes=2 * (layer - 64 * 4 * 2),
+                largest_bytes=64 * 128 * 34 // 32,
             ),
         ),
         takes_tools=True,
@@ -240,12 +239,14 @@ def test_layers_that_share_a_cache_keep_none_and_sizes_may_differ_by_kind() -> N
             "attention.shared_kv_layers": 4,
         },
     )
-    one, other = LayerCache(4, 256, 256, 512), LayerCache(1, 512, 512)
+    one = LayerCache(4, 256, 256, 512)
+    other = LayerCache(1, 512, 512, padded_values=1024)
     assert rows == (one, other) * 2 + (NOTHING,) * 4
 
 
 def test_a_latent_cache_keeps_one_row_and_no_values() -> None:
     latent = {
+        "attention.head_count_kv": 1,
         "attention.key_length_mla": 192,
         "attention.kv_lora_rank": 512,
         "rope.dimension_count": 64,
@@ -319,3 +320,73 @@ def test_an_impossible_length_in_a_vocabulary_is_refused(length: int) -> None:
     assert hostile != data
     with pytest.raises(BadGguf, match="bytes of text"):
         gguf.parse_header(hostile, name="test.gguf")
+
+
+def test_layers_that_predict_several_tokens_keep_nothing() -> None:
+    metadata = metadata_of("glm4moe", nextn_predict_layers=1)
+    tensors: list[Any] = [(f"blk.{i}.attn_q.weight", (512, 512), "F16") for i in (0, 6, 7)]
+    shape = shape_from(metadata, tensors)
+    assert shape.layers == (FULL,) * 7 + (NOTHING,)
+    assert shape.weights is not None
+    assert shape.weights.total_bytes == 2 * 512 * 512 * 2
+    assert shape.weights.layer_bytes[7] == 0
+
+
+def test_some_architectures_know_better_than_their_header() -> None:
+    sliding = {"attention.sliding_window": 1000}
+    window = LayerCache(2, 64, 64, 8192)
+    assert layers_of("llama4", **sliding) == ((window,) * 3 + (FULL,)) * 2
+    assert layers_of("llama4", **{"attention.sliding_window": 0}) == (FULL,) * 8
+    assert layers_of("exaone4", **sliding) == (FULL,) * 8
+    first = LayerCache(2, 64, 64, 1000)
+    assert layers_of("laguna", **sliding) == ((FULL,) + (first,) * 3) * 2
+    shared = {"attention.shared_kv_layers": 4}
+    assert layers_of("gemma3n", **sliding, **shared) == ((first,) * 4 + (FULL,) + (first,) * 3)
+
+
+def test_a_delta_layer_remembers_by_its_heads_and_latent_layers_lie_between() -> None:
+    rows = layers_of(
+        "kimi-linear",
+        **{
+            "attention.head_count_kv": [0, 0, 0, 1] * 2,
+            "attention.key_length": 576,
+            "attention.key_length_mla": 192,
+            "ssm.conv_kernel": 4,
+            "kda.head_dim": 128,
+        },
+    )
+    delta = LayerCache(0, 0, 0, None, 4 * 8 * 128 * (3 * 3 + 128))
+    assert rows == ((delta,) * 3 + (LayerCache(1, 576, 0),)) * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "tied", "copied"),
+    [
+        ("Q4_K", 512, True, 2),
+        ("Q4_K", 512, False, 1),
+        ("Q4_K", 508, True, 1),
+        ("MXFP4", 512, True, 2),
+        ("Q8_0", 512, True, 0),
+        ("Q6_K", 512, False, 0),
+    ],
+)
+def test_what_a_processor_arranges_anew_is_what_the_engine_logged(
+    kind: str, rows: int, tied: bool, copied: int
+) -> None:
+    """Seen in the log of real loads with AVX2: `CPU_REPACK model buffer size`."""
+    tensors: list[Any] = [
+        ("token_embd.weight", (512, rows), kind),
+        ("blk.0.attn_q.weight", (512, 512), kind),
+        ("blk.0.attn_norm.weight", (512,), "F32"),
+    ]
+    if not tied:
+        tensors.append(("output.weight", (512, rows), "F16"))
+    weights = shape_from(metadata_of("llama", block_count=1), tensors).weights
+    assert weights is not None
+    size = {"Q4_K": 144 * 1024, "MXFP4": 17 * 8192}.get(kind, 0)
+    assert weights.repacked_bytes == copied * size
+
+
+def test_layouts_that_were_never_held_against_an_engine_are_marked() -> None:
+    assert shape_from(metadata_of("deepseek32")).upper_bound
+    assert not shape_from(metadata_of("llama")).upper_bound
