@@ -15,7 +15,7 @@ from agentlaunch.agents.base import Agent
 from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.machine import simulate
-from agentlaunch.models.choose import Candidate
+from agentlaunch.models.candidate import Candidate
 from agentlaunch.units import format_span, format_tokens
 
 FILE = Path(__file__).parent / "data" / "picks.txt"

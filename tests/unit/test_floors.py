@@ -48,9 +48,9 @@ IMPURE_METHODS = {
 
 STANDS_ALONE = "engines/llama_cpp_host.py"
 PURE = (
-    "plan/", "context.py", "units.py", "models/budget.py", "models/choose.py", "models/fit.py",
-    "models/guess.py", "models/measured.py", "models/memory.py", "models/shape.py",
-    "models/speed.py",
+    "plan/", "context.py", "units.py", "models/budget.py", "models/candidate.py",
+    "models/choose.py", "models/evidence.py", "models/fit.py", "models/guess.py",
+    "models/measured.py", "models/memory.py", "models/shape.py", "models/speed.py",
 )  # fmt: skip
 IMPURE_MODULES = {"os", "time", "socket", "subprocess", "shutil", "random", "datetime", "tempfile"}
 

@@ -27,6 +27,7 @@ from agentlaunch.errors import (
 )
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models import catalog, choose, gguf
+from agentlaunch.models.candidate import Candidate, consider_all
 from agentlaunch.models.shape import LayerCache, ModelShape
 from agentlaunch.models.shape import Weights as TensorBytes
 from agentlaunch.plan import HandOver, Install, LaunchPlan, Load, Places, Pull, StartEngine, Wish
@@ -182,10 +183,10 @@ def test_a_small_machine_gets_the_largest_context_that_fits() -> None:
 
 def test_looking_again_only_at_what_does_not_fit_yet_gives_what_looking_at_all_gives() -> None:
     survey, wish = world(computer(12, free_gib=5)), Wish(AGENT)
-    best: dict[str, choose.Candidate] = {}
+    best: dict[str, Candidate] = {}
     for tokens in (65_536, 49_152, 40_960, 32_768, 31_744):
         terms = plan.terms_of(survey, wish, tokens, "f16")
-        for row in choose.consider_all(survey.machine, CATALOG.models, terms):
+        for row in consider_all(survey.machine, CATALOG.models, terms):
             if row.id not in best or not best[row.id].fit.fits:
                 best[row.id] = row
     assert plan.choose_model(survey, wish) == choose.rank(best.values(), first_word_limit_s=60)

@@ -12,7 +12,7 @@ from agentlaunch.commands import ranking
 from agentlaunch.commands.memory_chart import BLOCKS, PLAIN
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models import catalog, choose
-from agentlaunch.models.choose import Request, Terms
+from agentlaunch.models.candidate import Request, Terms, consider_all
 from agentlaunch.models.memory import Allocation
 from agentlaunch.talk import Tone
 
@@ -20,7 +20,7 @@ GIB = 1 << 30
 CARD = Gpu("card", "nvidia", 12 * GIB, 12 * GIB, False, 360.0, None, None, "t")
 HOST = Machine("linux", "x86_64", "cpu", 8, 32 * GIB, 32 * GIB, None, None, False, False, (CARD,))
 TERMS = Terms(Allocation(65_536), (Request("full", 20_000), Request("slim", 5_000)))
-CHOICE = choose.rank(choose.consider_all(HOST, catalog.load().models, TERMS))
+CHOICE = choose.rank(consider_all(HOST, catalog.load().models, TERMS))
 
 
 def plain(text: str, _tone: Tone) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from agentlaunch.agents.base import Agent
 from agentlaunch.checks.finding import Finding, Status
-from agentlaunch.models.choose import Candidate, Choice
+from agentlaunch.models.candidate import Candidate
+from agentlaunch.models.choose import Choice
 from agentlaunch.survey import Survey
 from agentlaunch.units import format_bytes, format_memory, plural
 

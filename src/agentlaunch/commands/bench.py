@@ -15,7 +15,7 @@ from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import Served, ServeRequest
 from agentlaunch.errors import EngineFailed, ModelUnavailable, Refused, UsageError
 from agentlaunch.models import identity, measured
-from agentlaunch.models.choose import Candidate
+from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.refs import looks_like_path
 from agentlaunch.models.speed import Band, speed
 from agentlaunch.plan.sizing import fit_asked

@@ -14,7 +14,8 @@ from agentlaunch.context import padded
 from agentlaunch.errors import ModelUnavailable, UsageError
 from agentlaunch.machine.facts import Machine
 from agentlaunch.models import catalog
-from agentlaunch.models.choose import Candidate, Choice, misses
+from agentlaunch.models.candidate import Candidate
+from agentlaunch.models.choose import Choice, misses
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, format_memory, format_span

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from agentlaunch.commands.memory_chart import Ink
-from agentlaunch.models.choose import Candidate, Choice
+from agentlaunch.models.candidate import Candidate
+from agentlaunch.models.choose import Choice
 from agentlaunch.models.fit import Fit
 from agentlaunch.talk import Tone
 from agentlaunch.units import format_memory, format_span, format_tokens
@@ -161,7 +162,9 @@ def choices(choice: Choice) -> list[str]:
         text = f"{mark} {name:8}{row.id}: {row.fit.verdict}"
         if row.speed.first_word_s is not None:
             band = row.speed.first_word_s
-            text += f", first word in {format_span(band.low, band.high)}{_prompt(row)}"
+            text += f", first word in {format_span(band.low, band.high)}"
+            if _prompt(row):
+                text += f" with the agent's {row.request} prompt"
         if row is choice.pick and row.because:
             text += f"; {row.because[-1]}"
         lines.append(text)

@@ -12,6 +12,7 @@ from agentlaunch.engines.llama_cpp import PACKAGE, WIRES
 from agentlaunch.engines.remote import RemoteFacts
 from agentlaunch.errors import EngineFailed, MachineCannot, NotSupported, UsageError
 from agentlaunch.models import choose
+from agentlaunch.models.candidate import Candidate, is_slow
 from agentlaunch.models.fit import Fit
 from agentlaunch.plan.lighter import Lighter, lighter, nothing_fits, ways_out
 from agentlaunch.plan.remarks import (
@@ -235,8 +236,8 @@ def _embedded_plan(
     )
 
 
-def _is_slow(candidate: choose.Candidate) -> bool:
-    return choose.is_slow(candidate.speed, FIRST_WORD_LIMIT_S)
+def _is_slow(candidate: Candidate) -> bool:
+    return is_slow(candidate.speed, FIRST_WORD_LIMIT_S)
 
 
 def _check_disk(survey: Survey, steps: list[Step]) -> None:
@@ -273,9 +274,7 @@ def _serving(survey: Survey, chosen: Chosen, context: ContextPlan) -> StateName 
     return next((state for state in serving if state in states), None)
 
 
-def _holding_its_memory(
-    survey: Survey, wish: Wish, chosen: Chosen, candidate: choose.Candidate
-) -> Chosen:
+def _holding_its_memory(survey: Survey, wish: Wish, chosen: Chosen, candidate: Candidate) -> Chosen:
     """The same choice, sized where its engine has the memory already: nothing is short for it."""
     weights = chosen.weights
     if weights is None:

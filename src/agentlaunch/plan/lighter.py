@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from agentlaunch.agents import AGENTS
 from agentlaunch.agents.base import Agent
 from agentlaunch.errors import MachineCannot
-from agentlaunch.models.choose import Candidate, Choice, is_slow
+from agentlaunch.models.candidate import Candidate, is_slow
+from agentlaunch.models.choose import Choice
 from agentlaunch.plan.sizing import FIRST_WORD_LIMIT_S, choose_model
 from agentlaunch.plan.wish import Wish
 from agentlaunch.survey import Survey

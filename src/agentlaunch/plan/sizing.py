@@ -8,6 +8,15 @@ from dataclasses import dataclass, replace
 from agentlaunch.context import padded, usable_tiers
 from agentlaunch.errors import MachineCannot, ModelUnavailable, NotSupported
 from agentlaunch.models import choose
+from agentlaunch.models.candidate import (
+    Candidate,
+    Here,
+    Request,
+    Terms,
+    consider,
+    consider_all,
+    of_file,
+)
 from agentlaunch.models.catalog import Model
 from agentlaunch.models.fit import Fit
 from agentlaunch.models.memory import Allocation, impossible_cache
@@ -26,12 +35,12 @@ class Chosen:
 
     id: str
     weights: Weights | None
-    candidate: choose.Candidate | None
+    candidate: Candidate | None
 
 
 def choose_model(survey: Survey, wish: Wish) -> choose.Choice:
     """Rank the catalog for this agent on this machine, at the largest context that fits each."""
-    best: dict[str, choose.Candidate] = {}
+    best: dict[str, Candidate] = {}
     asked = wish.context_tokens
     wanted = padded(asked or wish.agent.wanted_context_tokens)
     floor = asked or wish.agent.min_context_tokens
@@ -40,7 +49,7 @@ def choose_model(survey: Survey, wish: Wish) -> choose.Choice:
         terms = replace(terms_of(survey, wish, tokens, _kv(wish)), min_context_tokens=floor)
         unfit: list[Model] = []
         for model in pending:
-            rows = choose.consider_all(
+            rows = consider_all(
                 survey.machine,
                 (model,),
                 terms,
@@ -72,11 +81,11 @@ def candidate_of(
     kv_cache_type: str,
     *,
     reusable_bytes: int = 0,
-) -> choose.Candidate:
+) -> Candidate:
     """One model at one context as a candidate; `ModelUnavailable` when nothing tells its size."""
     terms = terms_of(survey, wish, context_tokens, kv_cache_type)
     terms = replace(terms, reusable_bytes=reusable_bytes)
-    here = choose.Here(
+    here = Here(
         weights.path is not None,
         weights.projector_bytes,
         survey.measured.get(weights.digest or ""),
@@ -84,9 +93,9 @@ def candidate_of(
     if weights.entry is not None:
         shape = weights.file.shape if weights.file is not None else None
         model, variant = weights.entry.model, weights.entry.variant
-        return choose.consider(survey.machine, model, variant, terms, here, shape=shape)
+        return consider(survey.machine, model, variant, terms, here, shape=shape)
     if weights.file is not None:
-        return choose.of_file(survey.machine, weights.id, weights.file, terms, here)
+        return of_file(survey.machine, weights.id, weights.file, terms, here)
     raise ModelUnavailable(
         f"{weights.id} is neither here nor in the catalog, so nothing is known about its size",
         hint="run it once without --offline, or name a path to its .gguf",
@@ -94,17 +103,17 @@ def candidate_of(
     )
 
 
-def terms_of(survey: Survey, wish: Wish, context_tokens: int, kv_cache_type: str) -> choose.Terms:
+def terms_of(survey: Survey, wish: Wish, context_tokens: int, kv_cache_type: str) -> Terms:
     """What this wish holds a model against when an engine allocates so much for each slot."""
     agent = wish.agent
     headless = agent.is_headless(wish.args)
     tiers = usable_tiers(agent.tiers, agent.compaction, context_tokens, slim=wish.slim)
-    return choose.Terms(
+    return Terms(
         asked=Allocation(
             context_tokens, kv_cache_type, wish.parallel, wish.batch, wish.flash_attention
         ),
         requests=tuple(
-            choose.Request(tier.name, tier.headless_tokens if headless else tier.interactive_tokens)
+            Request(tier.name, tier.headless_tokens if headless else tier.interactive_tokens)
             for tier in tiers
         ),
         min_context_tokens=agent.min_context_tokens,
@@ -113,7 +122,7 @@ def terms_of(survey: Survey, wish: Wish, context_tokens: int, kv_cache_type: str
     )
 
 
-def fit_asked(survey: Survey, wish: Wish, weights: Weights) -> choose.Candidate:
+def fit_asked(survey: Survey, wish: Wish, weights: Weights) -> Candidate:
     """Size the model that was asked for: at the asked context, or the largest that fits."""
     top = default_context(wish, weights)
     steps = (top,) if wish.context_tokens else _steps_down(top, min(SMALLEST_CONTEXT, top))

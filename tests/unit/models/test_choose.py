@@ -10,7 +10,16 @@ import pytest
 
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models import catalog, choose, gguf
-from agentlaunch.models.choose import Candidate, Choice, Miss, Request, Terms
+from agentlaunch.models.candidate import (
+    IS_HERE,
+    Candidate,
+    Request,
+    Terms,
+    consider,
+    consider_all,
+    of_file,
+)
+from agentlaunch.models.choose import Choice, Miss
 from agentlaunch.models.measured import Measurement, Point
 from agentlaunch.models.memory import Allocation
 from agentlaunch.models.speed import Speed
@@ -57,13 +66,13 @@ FULL = Terms(Allocation(65_536), (Request("full", 20_548),), min_context_tokens=
 
 
 def ranked(host: Machine, terms: Terms = FULL, **options: Any) -> Choice:
-    return choose.rank(choose.consider_all(host, catalog.load().models, terms, **options))
+    return choose.rank(consider_all(host, catalog.load().models, terms, **options))
 
 
 def one(tag: str, host: Machine, **options: Any) -> Candidate:
     entry = catalog.load().get(tag)
     terms = Terms(Allocation(32_768), FULL.requests)
-    return choose.consider(host, entry.model, entry.variant, terms, **options)
+    return consider(host, entry.model, entry.variant, terms, **options)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +135,7 @@ def test_an_installed_model_beats_a_nearly_equal_one_only() -> None:
         pick = ranked(host, installed=[tag]).pick
         assert pick is not None
         assert pick.id == ("qwen3.6:27b" if tag == "qwen3.6:27b" else "qwen3.8:27b")
-    assert "already downloaded" in one("qwen3.5:9b", host, here=choose.IS_HERE).because
+    assert "already downloaded" in one("qwen3.5:9b", host, here=IS_HERE).because
 
 
 def test_two_choices_are_named_where_they_differ() -> None:
@@ -210,7 +219,7 @@ def test_the_json_is_the_candidate_of_the_contract() -> None:
 def test_a_file_of_the_users_own_is_sized_exactly_and_has_no_score(tmp_path: Path) -> None:
     file = gguf.read_model(write_gguf(tmp_path / "own.gguf", *small_llama(template="hi")))
     terms = Terms(Allocation(8_192), (Request("full", 5_000),))
-    row = choose.of_file(computer(8), "own.gguf", file, terms)
+    row = of_file(computer(8), "own.gguf", file, terms)
     assert (row.fit.evidence, row.score, row.status) == ("exact", None, "unlisted")
     assert (row.tools, row.pickable) == (False, False)
     assert "no place for tools" in row.because[1]
