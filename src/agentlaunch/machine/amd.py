@@ -23,13 +23,20 @@ _VENDOR = "0x1002"
 _TOOL_TIMEOUT_S = 3.0  # both tools and lspci together stay within the probe's time
 _ROCM_SMI = ("rocm-smi", "--showmeminfo", "vram", "gtt", "--showproductname", "--json")
 _AMD_SMI = ("amd-smi", "static", "--asic", "--vram", "--json")
+_SIZE_KEYS = ("size", "size_mb", "vram_size", "vram_size_mb")  # by version of amd-smi
 _SAME_BYTES = 64 * MIB  # a tool that prints whole megabytes and sysfs mean one card
 
 _INTEGRATED = re.compile(
-    r"(?<!rx )\b[0-9]{3}m\b|\braphael\b|^(?:amd )?radeon (?:rx )?(?:vega [0-9]{1,2} )?graphics\b"
+    r"(?<!rx )\b[0-9]{3}m\b|\braphael\b|^(?:amd )?radeon (?:rx )?vega [0-9]{1,2} graphics\b"
+    r"|\bradeon vega (?:mobile )?series\b"
 )
+_NAMELESS = re.compile(r"^(?:amd )?radeon graphics\b|^$")  # APUs, and cards new to their driver
 _DISCRETE = re.compile(r"\brx ?[0-9]{3,4}|\bradeon pro\b|\binstinct\b|\bmi[0-9]{2,3}|\bfirepro\b")
-_SMALL_GFX = "gfx1036"  # the two compute units in desktop processors
+# LLVM's AMDGPU table: gfx1036 are the two compute units in desktop processors.
+_INTEGRATED_GFX = re.compile(r"gfx(?:902|909|90c|1033|1035|1036|1037|1103|115[0-9])")
+_DISCRETE_GFX = re.compile(
+    r"gfx(?:8[0-9]{2}|900|906|908|90a|950|101[0-2]|103[0-24]|110[0-2]|120[01])"
+)
 _ORDERED_ENV = (("ROCR_VISIBLE_DEVICES",), ("HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"))
 
 
@@ -47,6 +54,7 @@ class Card:
     slot: str = ""
     source: str = "sysfs"
     rocm: bool = False  # one of ROCm's tools sees it
+    in_processor: bool = False  # the only one, and the processor's name says that it has graphics
 
 
 def detect(facts: Facts) -> Found:
@@ -64,7 +72,7 @@ def graphics(card: Card) -> Graphics:
     integrated = is_integrated(card)
     device = devices.find(card.name, None if integrated else card.vram_bytes)
     return Graphics(
-        name=card.name or "AMD graphics card",
+        name=card.name or ("AMD Radeon Graphics" if integrated else "AMD graphics card"),
         vendor="amd",
         integrated=integrated,
         own_bytes=card.vram_bytes,
@@ -86,12 +94,19 @@ def is_integrated(card: Card) -> bool:
         return device.unified
     if _DISCRETE.search(name):
         return False
-    if _INTEGRATED.search(name) or card.gfx == _SMALL_GFX:
+    if _INTEGRATED_GFX.fullmatch(card.gfx):
+        return True
+    if _DISCRETE_GFX.fullmatch(card.gfx):
+        return False
+    if _INTEGRATED.search(name):
         return True
     vram_bytes, gtt_bytes = card.vram_bytes, card.gtt_bytes
     if vram_bytes is None or gtt_bytes is None:
+        return bool(name and _NAMELESS.search(name))
+    if vram_bytes > 4 * GIB:
         return False
-    return vram_bytes <= 4 * GIB and gtt_bytes >= max(8 * GIB, 4 * vram_bytes)
+    ours = card.in_processor and _NAMELESS.search(name) is not None
+    return ours or gtt_bytes >= max(8 * GIB, 4 * vram_bytes)
 
 
 def _from_sysfs(facts: Facts) -> tuple[Card, ...]:
@@ -130,7 +145,7 @@ def parse_rocm_smi(text: str) -> tuple[Card, ...]:
     """The cards in `rocm-smi --json`: numbers are text, the case of keys differs by version."""
     data = first_object(text)
     if not isinstance(data, dict):
-        return ()
+        data = _table(text)
     found = [
         (int(number[1]), {str(key).lower(): value for key, value in row.items()})
         for key, row in data.items()
@@ -140,6 +155,16 @@ def parse_rocm_smi(text: str) -> tuple[Card, ...]:
     return tuple(
         _rocm_card(row, driver) for _number, row in sorted(found, key=lambda pair: pair[0])
     )
+
+
+def _table(text: str) -> Mapping[str, Mapping[str, str]]:
+    """What it prints without `--json`: rows `GPU[0] : Card Series: Radeon RX 7900 XTX`."""
+    cards: dict[str, dict[str, str]] = {}
+    for number, name, value in re.findall(
+        r"^GPU\[([0-9]{1,4})\]\s*: ([^:\n]+):[ \t]*(\S.*?)[ \t]*$", text, re.M | re.A
+    ):
+        cards.setdefault(f"card{number}", {})[name] = value
+    return cards
 
 
 def _rocm_card(row: Mapping[str, Any], driver: str | None) -> Card:
@@ -174,11 +199,11 @@ def parse_amd_smi(text: str) -> tuple[Card, ...]:
         listed = [row for row in rows(text) if "asic" in row or "vram" in row]
     cards = []
     for row in listed:
-        asic, vram = _part(row, "asic"), _part(row, "vram")
+        asic, vram, board = (_part(row, name) for name in ("asic", "vram", "board"))
         cards.append(
             Card(
-                name=_known_name(asic.get("market_name")),
-                vram_bytes=parse_size(vram.get("size")),
+                name=_known_name(asic.get("market_name")) or _known_name(board.get("product_name")),
+                vram_bytes=parse_size(next((vram[key] for key in _SIZE_KEYS if key in vram), None)),
                 gfx=text_of(asic, "target_graphics_version").strip().lower(),
                 source="amd-smi",
                 rocm=True,
@@ -193,20 +218,23 @@ def _part(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def parse_size(value: Any) -> int | None:
-    """Bytes in amd-smi's {"value": 24560, "unit": "MB"} or "24560 MB", whose MB are 2^20."""
+    """Bytes in amd-smi's {"value": 24560, "unit": "MB"}, "24560 MB" or 24560; MB are 2^20."""
     if isinstance(value, dict):
         value = f"{value.get('value')} {value.get('unit', 'MB')}"
-    found = re.fullmatch(r"([0-9]{1,12}) ?([KMG]?)i?B", str(value).strip(), re.A | re.I)
+    found = re.fullmatch(
+        r"([0-9]{1,12})(?:\.0*)?(?: ?([KMG]?)i?B)?", str(value).strip(), re.A | re.I
+    )
     if found is None:
         return None
-    unit = {"": 1, "K": KIB, "M": MIB, "G": GIB}[found[2].upper()]
+    unit = {"": 1, "K": KIB, "M": MIB, "G": GIB, None: MIB}[found[2] and found[2].upper()]
     return count(int(found[1]) * unit) or None
 
 
 def joined(seen: Sequence[Card], told: Sequence[Card]) -> tuple[Card, ...]:
     """The kernel's cards with the names that a tool knows; without a kernel's, the tool's.
 
-    Their numbers need not agree, so one memory size says that two rows are one card.
+    Their numbers need not agree, so one memory size says that two rows are one card. The order
+    is the kernel's: ROCm counts cards as the driver found them, rocm-smi by their PCI bus.
     """
     if not seen:
         return tuple(told)
@@ -241,7 +269,10 @@ def _named(facts: Facts, cards: Sequence[Card]) -> tuple[Card, ...]:
     """Names for the cards that have none yet, from lspci and from the processor's own name."""
     if not cards:
         return ()
-    own = _processor_graphics(facts)
+    processor = cpu.parse_name(facts.file("/proc/cpuinfo") or "") or ""
+    own = _processor_graphics(processor)
+    if len(cards) == 1 and "Radeon" in processor:
+        cards = [replace(cards[0], in_processor=True)]
     listed = [""] * len(cards)
     if not all(card.name for card in cards):
         listed = drm.listed_names(facts, _VENDOR, [card.slot for card in cards])
@@ -263,10 +294,9 @@ def _with_processor_name(card: Card, own: str, cards: int) -> Card:
     return card
 
 
-def _processor_graphics(facts: Facts) -> str:
+def _processor_graphics(processor: str) -> str:
     """ "Radeon 8060S" of "AMD RYZEN AI MAX+ 395 w/ Radeon 8060S"; empty when not said."""
-    name = cpu.parse_name(facts.file("/proc/cpuinfo") or "") or ""
-    found = re.search(r"\bRadeon [0-9]{3,4}[MS]\b", name)
+    found = re.search(r"\bRadeon [0-9]{3,4}[MS]\b", processor)
     return found[0] if found else ""
 
 

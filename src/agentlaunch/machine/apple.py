@@ -5,13 +5,13 @@ Facts on limits and tools as seen on macOS 13 to 26.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from agentlaunch.machine import devices
 from agentlaunch.machine.facts import Facts, Gpu, Note, plain
+from agentlaunch.machine.printed_json import first_object
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -30,6 +30,8 @@ class Found:
 
 def detect(facts: Facts) -> Found:
     """Chip, GPU (its free memory is not known here) and what stands in the way."""
+    if facts.platform == "linux":
+        return Found(notes=_asahi(facts))
     if facts.platform != "darwin":
         return Found()
     if facts.machine != "arm64" and sysctl(facts, "hw.optional.arm64") != "1":
@@ -57,6 +59,18 @@ def detect(facts: Facts) -> Found:
             notes = (*notes, Note("apple", note))
     name = chip if chip.startswith("Apple ") else "Apple GPU"
     return Found(chip or name, (_gpu(facts, name, cores),), notes)
+
+
+def _asahi(facts: Facts) -> tuple[Note, ...]:
+    """Linux on a Mac: its GPU driver has no Metal, so what this room says of Macs does not hold."""
+    model = plain(facts.file("/proc/device-tree/model") or "")
+    if not model.startswith("Apple "):
+        return ()
+    note = (
+        f"this is Linux on an {model}, where only engines with Vulkan reach the GPU: "
+        "models run on the processor"
+    )
+    return (Note("apple", note),)
 
 
 def _gpu(facts: Facts, chip: str, cores: int | None) -> Gpu:
@@ -156,11 +170,12 @@ def _ask_profiler(facts: Facts) -> Display:
 
 
 def parse_displays(text: str) -> Display:
-    """The first Apple GPU in `system_profiler SPDisplaysDataType -json`."""
-    try:
-        data: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return Display()
+    """The first Apple GPU in `system_profiler SPDisplaysDataType`, with or without `-json`."""
+    data: Any = first_object(text)
+    if data is None:
+        model = re.search(r"^\s*Chipset Model: (Apple [^\n]*?)\s*$", text, re.M)
+        cores = re.search(r"^\s*Total Number of Cores: ([0-9]{1,3})\b", text, re.M | re.A)
+        return Display(plain(model[1]) if model else None, _whole(cores[1]) if cores else None)
     rows = data.get("SPDisplaysDataType") if isinstance(data, dict) else None
     for row in rows if isinstance(rows, list) else []:
         model = row.get("sppci_model") or row.get("_name") if isinstance(row, dict) else None

@@ -51,8 +51,22 @@ def cpu_quota(facts: Facts) -> float | None:
     return min(quotas, default=None)
 
 
-def _v2_levels(facts: Facts) -> Iterator[tuple[int, int]]:
+def allowed_processors(facts: Facts) -> str:
+    """The processors that our group may run on, as the list "0-3,8"; empty without a limit."""
     for folder in _folders(facts, "", "/sys/fs/cgroup"):
+        text = facts.file(f"{folder}/cpuset.cpus.effective")
+        if text and text.strip():
+            return text.strip()
+    for folder in _folders(facts, "cpuset", "/sys/fs/cgroup/cpuset"):
+        text = facts.file(f"{folder}/cpuset.cpus")
+        if text and text.strip():
+            return text.strip()
+    return ""
+
+
+def _v2_levels(facts: Facts) -> Iterator[tuple[int, int]]:
+    places = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # the latter beside version 1
+    for folder in (folder for place in places for folder in _folders(facts, "", place)):
         found = [number(facts.file(f"{folder}/{name}")) for name in ("memory.max", "memory.high")]
         limits = [limit for limit in found if _is_limit(limit)]
         if limits:

@@ -39,6 +39,7 @@ def _linux(facts: Facts) -> Cpu:
     counts = [
         _stated_cores(facts) or count_cores(text),
         count_allowed(facts.file("/proc/self/status") or ""),
+        count_listed(cgroups.allowed_processors(facts)),
         _whole(cgroups.cpu_quota(facts)),
     ]
     notes: tuple[Note, ...] = ()
@@ -77,8 +78,13 @@ def count_cores(text: str) -> int | None:
 def count_allowed(text: str) -> int | None:
     """Processors in `Cpus_allowed_list` of /proc/self/status ("0-3,8")."""
     found = re.search(r"^Cpus_allowed_list:[ \t]*([0-9,-]+)[ \t]*$", text, re.MULTILINE | re.ASCII)
+    return count_listed(found[1]) if found else None
+
+
+def count_listed(text: str) -> int | None:
+    """Processors in a list as the kernel writes it: "0-3,8"."""
     total = 0
-    for part in found[1].split(",") if found else []:
+    for part in text.split(","):
         ends = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
         if ends:
             total += max(0, int(ends[2] or ends[1]) - int(ends[1]) + 1)

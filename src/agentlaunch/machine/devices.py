@@ -31,6 +31,9 @@ _BRAND_VENDORS = {
 }
 _BRANDS = re.compile(rf"\b(?:{'|'.join(_BRAND_VENDORS)})\b")
 _LAPTOP = re.compile(r"\b(?:laptop|mobile|notebook|max-q)\b")
+# One of these right behind a pattern makes it another device, with a bandwidth of its own.
+_SUFFIX = r"(?! (?:ti|super|d v2|xt|xtx|gre|ultra|extreme)\b)"
+_SERIES = re.compile(r"^(?:rtx|gtx|rx|arc) (?=.*[0-9]{3})")
 _SIZE = re.compile(r"\b\d+ ?gb\b")
 
 
@@ -107,8 +110,8 @@ def _best_rows(name: str) -> list[_Row]:
         for row in _rows()
         if not vendors or row.device.vendor in vendors  # "Tesla M4" is no "M4"
     ]
-    best = max((score for score, _row in scored), default=0)
-    rows = [row for score, row in scored if score == best > 0]
+    best = max((score for score, _row in scored), default=(False, 0))
+    rows = [row for score, row in scored if score == best and score[1] > 0]
     if _is_laptop(spellings[0]):
         rows = [row for row in rows if row.device.laptop or row.device.unified]
     return rows
@@ -118,24 +121,43 @@ def _spellings(name: str) -> tuple[str, ...]:
     """The name as it may stand in a pattern: with and without brand and memory size."""
     plain = without_marks(name)
     plain = re.sub(r"\b(rtx|gtx|rx)(?=\d)", r"\1 ", plain)
+    plain = re.sub(r"\b(m[1-9])(?=(?:pro|max|ultra)\b)", r"\1 ", plain)
     plain = re.sub(r"(?<=\d{4})(?=(?:ti|super|xtx?)\b)", " ", plain)
     bare = " ".join(_BRANDS.sub(" ", plain).split())
     unsized = " ".join(_SIZE.sub(" ", plain).split())
     return plain, bare, unsized
 
 
-def _longest_match(patterns: Sequence[str], spellings: Sequence[str]) -> int:
-    return max((len(p) for p in patterns if _matches(p, spellings)), default=0)
+def _longest_match(patterns: Sequence[str], spellings: Sequence[str]) -> tuple[bool, int]:
+    """How well a row fits: a model's number ("140t") says more than words ("arc graphics"), then
+    length counts, but no more of it than the name itself has."""
+    longest = max(map(len, spellings))
+    return max(
+        (
+            (any(letter.isdigit() for letter in p), min(len(p), longest))
+            for p in patterns
+            if _matches(p, spellings)
+        ),
+        default=(False, 0),
+    )
 
 
 def _matches(pattern: str, spellings: Sequence[str]) -> bool:
-    bare = spellings[1]
-    if bare and bare == _BRANDS.sub("", pattern).strip():
-        return True  # a typed "L4" or "M3 Max"; as a mere part of a name that would be a trap
+    if spellings[1] in _typed(pattern):
+        return True
     if not any(pattern in spelling for spelling in spellings):
         return False
-    whole = re.compile(rf"(?<![a-z0-9]){re.escape(pattern)}(?![a-z0-9])")
+    whole = re.compile(rf"(?<![a-z0-9]){re.escape(pattern)}(?![a-z0-9]){_SUFFIX}")
     return any(whole.search(spelling) for spelling in spellings)
+
+
+def _typed(pattern: str) -> tuple[str, ...]:
+    """What a person may write for it ("L4", "M3 Max", "4090", "H100"); as a mere part of a longer
+    name that would be a trap."""
+    bare = _BRANDS.sub("", pattern).strip()
+    short = _SERIES.sub("", bare)
+    first = bare.partition(" ")[0]
+    return (bare, short, first) if re.fullmatch(r"h[0-9]{3}", first) else (bare, short)
 
 
 def _is_laptop(spelling: str) -> bool:

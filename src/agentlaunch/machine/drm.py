@@ -10,11 +10,14 @@ from agentlaunch.machine import devices
 from agentlaunch.machine.facts import Facts, plain
 from agentlaunch.machine.printed_json import count
 
-MOST_CARDS = 16  # card0 to card15 are looked at by name, as facts cannot list a folder
+MOST_CARDS = 64  # card0 to card63 are looked at by name, as facts cannot list a folder
 
 _LSPCI_TIMEOUT_S = 1.5
 _NEAR_BYTES = devices.GIB * 3 // 2  # a driver keeps some of the memory that is sold
 _MAKERS = {"0x1002": "Advanced Micro Devices", "0x8086": "Intel"}
+_PLAIN_ROW = re.compile(
+    r"([^:]+): (Advanced Micro Devices, Inc\.(?: \[AMD[^\]]*\])?|Intel Corporation) (.+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,16 @@ def _is_same_slot(slot: str, place: str) -> bool:
 
 
 def parse_lspci(text: str, maker: str) -> list[tuple[str, str]]:
-    """Slot and name of a maker's graphics cards in `lspci -mm`."""
+    """Slot and name of a maker's graphics cards in `lspci -mm`, `lspci -nn` or plain `lspci`."""
     found = []
     for line in text.splitlines():
-        words = [re.sub(r" \[[0-9a-f]{4}\]$", "", word) for word in re.findall(r'"([^"]*)"', line)]
-        slot = line.partition(" ")[0]
+        slot, _, rest = line.partition(" ")
+        words = re.findall(r'"([^"]*)"', rest)
+        if not words and (
+            row := _PLAIN_ROW.match(re.sub(r"(?: \((?:rev|prog-if) [^)]*\))+$", "", rest))
+        ):
+            words = list(row.groups())
+        words = [re.sub(r" \[[0-9a-f]{4}(?::[0-9a-f]{4})?\]$", "", word) for word in words]
         if len(words) < 3 or not re.match(r"VGA|Display|3D", words[0]):
             continue
         if words[1].startswith(maker):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,7 +129,7 @@ class LiveFacts:
             return None
         except process.ToolTimeout as error:
             return Answer(tuple(argv), -1, "", error.message)
-        return Answer(tuple(argv), done.rc, done.stdout, done.stderr)
+        return Answer(tuple(argv), done.rc, _tidy(done.stdout), _tidy(done.stderr))
 
     def file(self, path: str) -> str | None:
         try:
@@ -174,23 +175,25 @@ class RecordedFacts:
             Answer(
                 tuple(str(word) for word in row["argv"]),
                 int(row.get("rc", 0)),
-                str(row.get("stdout", "")),
-                str(row.get("stderr", "")),
+                _tidy(str(row.get("stdout") or "")),
+                _tidy(str(row.get("stderr") or "")),
             )
-            for row in data.get("commands", [])
+            for row in data.get("commands") or []
         )
         return cls(
             platform=data["platform"],
-            machine=str(data.get("machine", "")),
+            machine=_machine_name(str(data.get("machine") or "")),
             commands=commands,
             files={
-                k: v for k, v in data.get("files", {}).items() if v is None or isinstance(v, str)
+                path: text.replace("\r\n", "\n")
+                for path, text in _part(data, "files").items()
+                if isinstance(text, str)
             },
-            env={str(k): str(v) for k, v in data.get("env", {}).items()},
+            env={k: str(v) for k, v in _part(data, "env").items() if v is not None},
             values={
-                k: v
-                for k, v in data.get("values", {}).items()
-                if isinstance(v, int) and not isinstance(v, bool)
+                name: whole
+                for name, value in _part(data, "values").items()
+                if (whole := _whole(value)) is not None
             },
         )
 
@@ -209,17 +212,56 @@ def plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:160]
 
 
+def _tidy(text: str) -> str:
+    """A tool's output as lines of text: Windows tools may leave a byte order mark, the null bytes
+    of UTF-16 and carriage returns."""
+    return text.replace("\0", "").lstrip("\ufeff\ufffd").replace("\r\n", "\n")
+
+
+def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part: Mapping[str, Any] | None = data.get(name)
+    return {} if part is None else part
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def _match(recorded: Sequence[Answer], argv: tuple[str, ...]) -> Answer | None:
     """A recorded answer by program name and purpose, not by the exact argument list."""
-    program = _program(argv[0])
-    same = [row for row in recorded if row.argv and _program(row.argv[0]) == program]
-    for row in same:
-        if row.argv[1:] == argv[1:]:
-            return row
     purpose = _purpose(argv)
+    program = _program(argv[0])
+    same = [
+        row
+        for row in recorded
+        if row.argv and (purpose in _WINDOWS_QUERIES or _program(row.argv[0]) == program)
+    ]
+    for row in same:
+        if row.argv == argv or (row.argv[1:] == argv[1:] and _program(row.argv[0]) == program):
+            return row
     alike = [row for row in same if _purpose(row.argv) == purpose]
     # A query that failed and its simpler repetition have one purpose: what worked counts.
-    return min(alike, key=lambda row: row.rc != 0, default=None)
+    found = min(alike, key=lambda row: row.rc != 0, default=None)
+    return _one_of_many(same, argv) if found is None and program == "sysctl" else found
+
+
+def _one_of_many(recorded: Sequence[Answer], argv: tuple[str, ...]) -> Answer | None:
+    """One kernel value from a `sysctl` that asked for several, or for all (`-a`)."""
+    name = argv[-1]
+    for row in recorded:
+        lines = row.stdout.splitlines()
+        names = [word for word in row.argv[1:] if not word.startswith("-")]
+        if "-n" in row.argv and name in names and len(names) == len(lines):
+            return Answer(argv, 0, lines[names.index(name)])
+        for line in lines:
+            if re.match(rf"{re.escape(name)}\s*[:=]", line):
+                return Answer(argv, 0, line)
+    return None
+
+
+_WINDOWS_QUERIES = ("Win32_VideoController", "qwMemorySize")
 
 
 def _program(name: str) -> str:
@@ -234,15 +276,21 @@ def _purpose(argv: Sequence[str]) -> str:
         return " ".join(word for word in words if word != "-n")
     if program == "rocm-smi":
         return next((name for name in ("--showmeminfo", "--showproductname") if name in words), "")
-    if program in ("amd-smi", "xpu-smi"):
+    if program == "xpu-smi":
         return " ".join([*words[:1], *(word for word in words[1:] if word.isdecimal())])
-    if program == "lspci":
-        return "-mm" if any(word.startswith("-mm") for word in words) else " ".join(words)
+    if program == "amd-smi":
+        return " ".join(words[:1])
+    if program == "lspci":  # -mm, -nn and plain list the same devices
+        return ""
+    if program == "system_profiler" and "SPDisplaysDataType" in words:
+        return "SPDisplaysDataType"
     for word in words:
         if word.startswith("--query"):
             return word.partition("=")[0]
-        for name in ("Win32_VideoController", "qwMemorySize"):
-            if name in word:
+        if word in ("-L", "--list-gpus"):
+            return "-L"
+        for name in _WINDOWS_QUERIES:
+            if name.lower() in word.lower():
                 return name
     return " ".join(words)
 

@@ -37,6 +37,7 @@ class Graphics:
     backend: str | None = None
     driver: str | None = None
     source: str = "sysfs"
+    compute_capability: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +136,5 @@ def _gpu(graphics: Graphics, vram_bytes: int | None, free_bytes: int | None) -> 
         backend=graphics.backend,
         driver=graphics.driver,
         source=graphics.source,
+        compute_capability=graphics.compute_capability,
     )

@@ -31,7 +31,9 @@ _MEMORY_FILES = (
 _LEAST_WINDOW_BYTES = 2 * GIB
 _PREFETCHABLE_MEMORY = 0x2200  # flags of a PCI resource: memory and prefetchable
 _DISCRETE = re.compile(
-    r"\barc (?:pro )?[ab][0-9]{2,3}\b|\bdg[12]\b|\bbattlemage\b|\b(?:flex|max) [0-9]{3,4}\b"
+    # The Arc B390 and B370 are part of a processor (Panther Lake).
+    r"\barc (?:pro )?(?!b3[0-9]0\b)[ab][0-9]{2,3}\b"
+    r"|\bdg[12]\b|\bbattlemage\b|\b(?:flex|max) [0-9]{3,4}\b"
 )
 
 
@@ -67,7 +69,7 @@ def is_discrete(name: str) -> bool | None:
         return not device.unified
     if _DISCRETE.search(spelled):
         return True
-    return False if re.search(r"\bu?hd\b|\biris\b|\bgraphics\b", spelled) else None
+    return False if re.search(r"\bu?hd\b|\biris\b|\bgraphics\b|\bb3[0-9]0\b", spelled) else None
 
 
 def graphics(
@@ -168,6 +170,8 @@ def by_window(name: str, window_bytes: int | None) -> tuple[int | None, str]:
 
 def _ask_xpu_smi(facts: Facts) -> tuple[Listed, ...]:
     answer = facts.command(["xpu-smi", "discovery", "-j"], timeout_s=_TOOL_TIMEOUT_S)
+    if answer is None:  # not found here, or recorded for one device only
+        answer = facts.command(["xpu-smi", "discovery", "-d", "0", "-j"])
     return parse_discovery(answer.stdout) if answer else ()
 
 

@@ -18,7 +18,11 @@ _COLUMNS = (
     "index,uuid,name,memory.total,memory.free,memory.used,compute_cap,driver_version,"
     "clocks.max.memory,mig.mode.current"
 )
-_FALLBACK_COLUMNS = "name,memory.total,memory.free"
+_FALLBACK_COLUMNS = (
+    "index,uuid,name,memory.total,memory.free,driver_version",  # since the drivers of 2012
+    "name,memory.total,memory.free",
+)
+_OTHER_SPELLINGS = {"gpu_name": "name", "gpu_uuid": "uuid", "clocks.max.mem": "clocks.max.memory"}
 _FORMAT = "--format=csv,noheader,nounits"
 _TIMEOUT_S = 5.0  # a laptop's card that is powered off answers after 1 to 3 s
 
@@ -36,6 +40,11 @@ _UNIFIED = re.compile(
     r"\b(?:gb10|gb20b|n1x?|thor|orin|xavier|tegra|jetson|dgx spark)\b|\(nvgpu\)", re.I
 )
 
+# Cards of these names have memory of their own, also where a container may not read its size.
+_DISCRETE = re.compile(
+    r"\b(?:geforce|quadro|tesla|titan|grid|rtx|gtx|mx[0-9]{3}|[abhlkptv][0-9]{1,4}[a-z]?)\b", re.I
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -50,6 +59,7 @@ class Card:
     memory_mhz: int | None = None
     mig: bool = False
     capability: str | None = None
+    source: str = "nvidia-smi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +84,21 @@ class Found:
 
 def detect(facts: Facts) -> Found:
     """Ask nvidia-smi; without one, say so only where there is a card that misses it."""
+    visible = facts.env.get("CUDA_VISIBLE_DEVICES")
     answer = _ask(facts, f"--query-gpu={_COLUMNS}", _FORMAT)
+    for columns in _FALLBACK_COLUMNS:
+        if answer is not None and nvidia_failures.is_unknown_field(answer):
+            answer = _ask(facts, f"--query-gpu={columns}", _FORMAT) or answer
+    cards = parse_cards(answer) if answer else ()
+    if not cards and (board := _jetson(facts)) is not None:
+        return select([board], (), visible)
     if answer is None:
         return Found(notes=nvidia_failures.without_tool(facts))
-    if nvidia_failures.is_unknown_field(answer):
-        answer = _ask(facts, f"--query-gpu={_FALLBACK_COLUMNS}", _FORMAT) or answer
-    cards = parse_cards(answer)
     slices: tuple[Slice, ...] = ()
     if any(card.mig for card in cards):
         listing = _ask(facts, "-L")
         slices = parse_slices(listing.stdout) if listing else ()
-    found = select(cards, slices, facts.env.get("CUDA_VISIBLE_DEVICES"))
+    found = select(cards, slices, visible)
     return Found(found.gpus, (*nvidia_failures.explain(answer, len(cards)), *found.notes))
 
 
@@ -94,6 +108,17 @@ def _ask(facts: Facts, *words: str) -> Answer | None:
         if answer is not None:
             return answer
     return None
+
+
+def _jetson(facts: Facts) -> Card | None:
+    """A Jetson by its board's name: before JetPack 6 (2024) it has no nvidia-smi."""
+    if facts.platform != "linux":
+        return None
+    model = plain(facts.file("/proc/device-tree/model") or "")
+    if not re.search(r"\bJetson\b", model):
+        model = "NVIDIA Jetson" if facts.file("/etc/nv_tegra_release") else ""
+    name = re.split(r" (?:Engineering Reference )?Developer Kit", model)[0]
+    return Card(name=name, source="device tree") if name else None
 
 
 def parse_cards(answer: Answer) -> tuple[Card, ...]:
@@ -108,7 +133,7 @@ def parse_cards(answer: Answer) -> tuple[Card, ...]:
         if len(values) != len(columns) or len(columns) < 2:
             continue
         row = dict(zip(columns, values, strict=True))
-        heading = row.get("name") == "name"
+        heading = row.get("name", "") in ("name", *_OTHER_SPELLINGS)
         # A failed query may still list the cards that are well; of those it knows the memory.
         broken = answer.rc != 0 and _mebibytes(row.get("memory.total")) is None
         if not heading and not broken and not nvidia_failures.is_lost(row.get("memory.total", "")):
@@ -121,17 +146,22 @@ def _columns(argv: Sequence[str]) -> list[str]:
     for position, word in enumerate(words):
         if word.startswith("--query-gpu"):
             listed = word.partition("=")[2] or "".join(words[position + 1 : position + 2])
-            return [column.strip() for column in listed.split(",")]
+            names = [column.strip() for column in listed.split(",")]
+            return [_OTHER_SPELLINGS.get(name, name) for name in names]
     return []
 
 
 def _card(row: Mapping[str, str]) -> Card:
+    total_bytes = _mebibytes(row.get("memory.total")) or None
+    free_bytes = _mebibytes(row.get("memory.free"))
+    if total_bytes is not None and free_bytes is not None:
+        free_bytes = min(free_bytes, total_bytes)
     return Card(
         name=plain(row.get("name", "")) or "NVIDIA graphics card",
         index=_number(row.get("index")),
         uuid=row.get("uuid", ""),
-        total_bytes=_mebibytes(row.get("memory.total")),
-        free_bytes=_mebibytes(row.get("memory.free")),
+        total_bytes=total_bytes,
+        free_bytes=free_bytes,
         driver=_known(row.get("driver_version")),
         memory_mhz=_number(row.get("clocks.max.memory")),
         mig=row.get("mig.mode.current", "").lower() == "enabled",
@@ -280,7 +310,7 @@ def _gpu(card: Card) -> Gpu:
         bandwidth_gbs=device.bandwidth_gbs if device else None,
         backend="cuda",
         driver=card.driver,
-        source="nvidia-smi",
+        source=card.source,
         compute_capability=card.capability or (device.compute_capability if device else None),
     )
 
@@ -290,8 +320,7 @@ def _is_unified(card: Card) -> bool:
     any: in containers the name of a GB10 may be a raw PCI number."""
     if _UNIFIED.search(card.name):
         return True
-    device = devices.find(card.name)
-    return card.total_bytes is None and (device is None or device.unified)
+    return card.total_bytes is None and _DISCRETE.search(card.name) is None
 
 
 def _memory_is_unknown(card: Card) -> bool:

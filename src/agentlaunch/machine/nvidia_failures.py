@@ -24,6 +24,11 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         "help install the driver again for this kernel (Secure Boot wants its module signed)",
     ),
     (
+        "couldn't find libnvidia-ml",
+        "nvidia-smi is there but the NVIDIA driver's library is not, so no card can be used; "
+        "install the driver again, and in a container start it with `--gpus all`",
+    ),
+    (
         "gpu access blocked by the operating system",
         "Windows does not let this Linux use the NVIDIA card; update the NVIDIA driver on Windows, "
         "then run `wsl --update` and `wsl --shutdown` there",
@@ -49,7 +54,7 @@ _LOST = re.compile(
     r"Unable to determine the device handle for (?:GPU|gpu) ?(?:[0-9]{1,3}: )?"
     r"([0-9A-Fa-f]{4,8}:[0-9A-Fa-f:.]*[0-9A-Fa-f])?"
 )
-_LOST_FIELD = re.compile(r"\[(?:GPU is lost|Unknown Error)\]", re.IGNORECASE)
+_LOST_FIELD = re.compile(r"\[(?:GPU is lost|GPU requires reset|Unknown Error)\]", re.IGNORECASE)
 
 
 def explain(answer: Answer, cards: int) -> tuple[Note, ...]:

@@ -34,6 +34,9 @@ def rows(text: str) -> list[Mapping[str, Any]]:
     """The objects of a list; PowerShell's ConvertTo-Json prints a single one without the list."""
     value = first_object(text)
     if isinstance(value, dict):
+        wrapped = value.get("value")  # PowerShell 5: {"value": [...], "Count": 2}
+        if "Count" in value and isinstance(wrapped, list):
+            return [row for row in wrapped if isinstance(row, dict)]
         return [value]
     return value if isinstance(value, list) else []
 
@@ -52,3 +55,8 @@ def text_of(row: Mapping[str, Any], name: str) -> str:
     """A field that should be text, or an empty string."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
+
+
+def lower_keys(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row by names in lower case, whose spelling differs between versions of a tool."""
+    return {str(key).lower(): value for key, value in row.items()}

@@ -26,7 +26,7 @@ _ID = re.compile(
 _SERIAL = re.compile(
     r"(\b[\w -]*(?:serial|unique[ _]id)[\w -]*\"?[ \t]*[:=][ \t]*\"?(?:0x)?)([^\",\r\n}]+)", re.I
 )
-_INSTANCE = re.compile(r'("PNPDeviceID"\s*:\s*"[^"]*\\\\)[^"\\]+(?=")')
+_INSTANCE = re.compile(r'("PNPDeviceID"\s*:\s*"[^"]*\\\\)[^"\\]+(?=")', re.I)
 _HOME = re.compile(r"((?:/home|/Users|\\Users)[\\/]{1,2})[^\\/\s\"':;,]+")
 _BUILDER = re.compile(r"\([\w.+-]+@[\w.-]+\)")  # who compiled the kernel, in /proc/version
 
@@ -60,11 +60,10 @@ class Scrubber:
         text = _ID.sub(self._fake_id, text)
         text = _SERIAL.sub(lambda found: found[1] + re.sub(r"[0-9A-Za-z]", "0", found[2]), text)
         text = _INSTANCE.sub(r"\g<1>0", text)
-        text = _HOME.sub(r"\g<1>user", text)
         text = _BUILDER.sub("(builder@host)", text)
-        for pattern, fake in self._names:
+        for pattern, fake in self._names:  # before the folders: a name may have spaces
             text = pattern.sub(fake, text)
-        return text
+        return _HOME.sub(r"\g<1>user", text)
 
     def _fake_id(self, found: re.Match[str]) -> str:
         if found["gpu"]:

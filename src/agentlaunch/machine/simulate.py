@@ -121,7 +121,8 @@ def _parse(text: str) -> _Spec:
         elif key == "chip":
             chip = value
         else:
-            gpus.append(value)
+            several = re.match(r"([1-9][0-9]?) ?x (?=.)", value)
+            gpus.extend([value[several.end() :]] * int(several[1]) if several else [value])
     return _Spec(ram_bytes, chip, tuple(gpus))
 
 
@@ -146,8 +147,12 @@ def _chip(spec: _Spec) -> tuple[Gpu, ...]:
         raise UsageError("a chip needs its memory as well", hint=_EXAMPLES)
     if device.vendor == "apple":
         return (_apple(name, spec.ram_bytes),)
-    share_bytes = spec.ram_bytes if device.vendor == "nvidia" else spec.ram_bytes // 2
-    return (_device(name, device, share_bytes, spec.ram_bytes),)
+    return (_device(name, device, _share(device, spec.ram_bytes), spec.ram_bytes),)
+
+
+def _share(device: devices.Device, ram_bytes: int) -> int:
+    """What graphics may take of the memory they share; others than NVIDIA's by default half."""
+    return ram_bytes if device.vendor == "nvidia" else ram_bytes // 2
 
 
 def _apple(name: str, ram_bytes: int) -> Gpu:
@@ -177,8 +182,10 @@ def _gpu(entry: str, ram_bytes: int | None) -> Gpu:
     if colon:
         return _device(name, device, _size(size), ram_bytes)
     if device is not None and device.unified and ram_bytes is not None:
-        return _device(name, device, ram_bytes // 2, ram_bytes)
+        return _device(name, device, _share(device, ram_bytes), ram_bytes)
     sizes = devices.sold_gib(name)
+    said = re.search(r"\b([0-9]{1,3}) ?gi?b\b", name.lower())  # "RTX 5060 Ti 16GB"
+    sizes = tuple(gib for gib in sizes if said and gib == int(said[1])) or sizes
     if len(sizes) == 1:
         return _device(name, device, sizes[0] * GIB, ram_bytes)
     known = " or ".join(f"`gpu={name}:{gib}GiB`" for gib in sizes) or f"`gpu={name}:8GiB`"

@@ -14,7 +14,7 @@ from typing import Any
 from agentlaunch.machine import amd, devices, intel
 from agentlaunch.machine.facts import Answer, Facts, Note, Vendor, plain
 from agentlaunch.machine.graphics import Found, Graphics
-from agentlaunch.machine.printed_json import count, rows, text_of
+from agentlaunch.machine.printed_json import count, lower_keys, rows, text_of
 
 GIB = 1 << 30
 
@@ -31,6 +31,8 @@ _REGISTRY = (
     "Select DriverDesc,'HardwareInformation.qwMemorySize','HardwareInformation.MemorySize' | "
     "ConvertTo-Json"
 )
+_MICROSOFT_DRIVER = re.compile(r"10\.0\.[0-9]{5}\.")  # as Windows itself is numbered
+_PART_OF_PROCESSOR = re.compile(r"\b(?:qualcomm|adreno|snapdragon)\b")
 _BASIC = re.compile(r"\bbasic (?:display|render)\b")
 _NO_CARD = re.compile(
     r"\bbasic (?:display|render)\b|\bremote display\b|\bparsec\b|virtual|\bindirect display\b"
@@ -92,23 +94,27 @@ def _ask(facts: Facts, script: str) -> Answer | None:
 def parse_adapters(text: str) -> tuple[Adapter, ...]:
     """The rows that are hardware; remote, virtual and basic display adapters are passed over."""
     adapters = []
-    for row in rows(text):
-        name = plain(text_of(row, "Name"))
-        device = text_of(row, "PNPDeviceID").upper()
+    for row in map(lower_keys, rows(text)):
+        name = plain(text_of(row, "name"))
+        device = text_of(row, "pnpdeviceid").upper()
+        driver = plain(text_of(row, "driverversion")) or None
         spelled = devices.without_marks(name)
         if not name or _NO_CARD.search(spelled) or device.startswith(("ROOT\\", "SWD\\")):
             continue
-        ram_bytes = count(row.get("AdapterRAM"))
+        vendor = _vendor(device, spelled)
+        if _is_basic(row) or (vendor == "unknown" and not _PART_OF_PROCESSOR.search(spelled)):
+            continue
+        ram_bytes = count(row.get("adapterram"))
         trusted = ram_bytes is not None and 0 < ram_bytes < _TRAP_BYTES
-        adapters.append(
-            Adapter(
-                name=name,
-                vendor=_vendor(device, spelled),
-                ram_bytes=ram_bytes if trusted else None,
-                driver=plain(text_of(row, "DriverVersion")) or None,
-            )
-        )
+        adapters.append(Adapter(name, vendor, ram_bytes if trusted else None, driver))
     return tuple(adapters)
+
+
+def _is_basic(row: Mapping[str, Any]) -> bool:
+    """Windows' own driver for a card that has none, whose name is translated."""
+    name = devices.without_marks(text_of(row, "name"))
+    version = text_of(row, "driverversion")
+    return bool(_BASIC.search(name) or _MICROSOFT_DRIVER.match(version))
 
 
 def _vendor(device: str, spelled: str) -> Vendor:
@@ -123,7 +129,7 @@ def parse_registry(text: str) -> tuple[Entry, ...]:
     """The entries that say how much memory there is."""
     entries = []
     for row in rows(text):
-        fields = {str(key).lower().rpartition(".")[2]: value for key, value in row.items()}
+        fields = {key.rpartition(".")[2]: value for key, value in lower_keys(row).items()}
         memory_bytes = _quad(fields.get("qwmemorysize")) or _double(fields.get("memorysize"))
         name = text_of(fields, "driverdesc")
         if name and memory_bytes:
@@ -134,24 +140,39 @@ def parse_registry(text: str) -> tuple[Entry, ...]:
 def _quad(value: Any) -> int | None:
     """The 64-bit size; drivers write it as a number, some as bytes."""
     number = _from_bytes(value)
-    return count(value if number is None else number)
+    return count(_number(value) if number is None else number)
 
 
 def _double(value: Any) -> int | None:
     """The 32-bit size, which may have been read as a negative number, and has AdapterRAM's trap."""
     number = _from_bytes(value)
-    number = value if number is None else number
+    number = _number(value) if number is None else number
     if isinstance(number, int) and -(1 << 31) <= number < 0:
         number += 1 << 32
     size = count(number)
     return size if size is not None and size < _TRAP_BYTES else None
 
 
-def _from_bytes(value: Any) -> int | None:
-    """A binary value, which PowerShell prints as a list of bytes or as {"value": [...]}."""
+def _number(value: Any) -> Any:
+    """A number however it is printed: 12884901888, "0x300000000", {"value": …}, in a list."""
     if isinstance(value, dict):
         value = value.get("value")
-    if not isinstance(value, list) or not 1 <= len(value) <= 8:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*0x[0-9a-f]{1,16}\s*", value, re.A | re.I):
+        return int(value, 16)
+    return value
+
+
+def _from_bytes(value: Any) -> int | None:
+    """A binary value: a list of bytes, {"value": [...]}, or its bytes as text."""
+    if isinstance(value, dict):
+        value = value.get("value")
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}(?: [0-9]{1,3}){3,7}", value, re.ASCII):
+        value = [int(byte) for byte in value.split()]
+    if not isinstance(value, list) or not 2 <= len(value) <= 8:
         return None
     if not all(isinstance(byte, int) and 0 <= byte <= 255 for byte in value):
         return None
@@ -159,13 +180,13 @@ def _from_bytes(value: Any) -> int | None:
 
 
 def _take(entries: list[Entry], name: str) -> int | None:
-    """The memory of the next entry of this name: two cards of one kind have two entries."""
+    """The memory of the next entry of this name: two cards of one kind have two entries, but the
+    second may hold no size."""
     spelled = devices.without_marks(name)
-    entry = next((entry for entry in entries if entry.name == spelled), None)
-    if entry is None:
-        return None
-    entries.remove(entry)
-    return entry.memory_bytes
+    named = [entry for entry in entries if entry.name == spelled]
+    if len(named) > 1:
+        entries.remove(named[0])
+    return named[0].memory_bytes if named else None
 
 
 def _graphics(adapter: Adapter, registry_bytes: int | None) -> Graphics:
@@ -196,6 +217,7 @@ def _graphics(adapter: Adapter, registry_bytes: int | None) -> Graphics:
         backend="cuda" if known else None,
         driver=adapter.driver,
         source=source,
+        compute_capability=device.compute_capability if device else None,
     )
 
 
@@ -215,8 +237,8 @@ def _unknown_memory(found: Sequence[Graphics]) -> tuple[Note, ...]:
 
 
 def _without_adapter(answer: Answer) -> tuple[Note, ...]:
-    listed = [devices.without_marks(text_of(row, "Name")) for row in rows(answer.stdout)]
-    if any(_BASIC.search(name) for name in listed):
+    listed = [lower_keys(row) for row in rows(answer.stdout)]
+    if any(_is_basic(row) for row in listed):
         message = (
             "Windows runs its basic display driver, so no graphics card can be used; install the "
             "driver of the card's maker"

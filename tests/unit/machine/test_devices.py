@@ -33,6 +33,7 @@ from agentlaunch.machine.devices import GIB, Device
         ("AMD Radeon RX 7900 XTX", 960),
         ("Intel(R) Arc(TM) A770 Graphics", 560),
         ("Intel(R) Iris(R) Xe Graphics", 68),
+        ("Intel Arc Graphics 130T/140T", 120),  # the number says more than "Arc Graphics"
         ("Apple M4 Pro", 273),
         ("Apple M1 (Virtual)", 68.25),
     ],
@@ -54,6 +55,12 @@ def test_a_detected_name_finds_its_device(name: str, bandwidth_gbs: float) -> No
         "NVIDIA GeForce RTX 2070 with Max-Q Design",  # no desktop card
         "NVIDIA GeForce RTX 2060 Laptop GPU",
         "NVIDIA GeForce RTX 40",
+        "NVIDIA GeForce GTX 1650 Ti",  # twice the desktop card's bandwidth
+        "NVIDIA GeForce RTX 5090 D v2",
+        "NVIDIA H100 NVL",
+        "AMD Radeon RX 9070 GRE",
+        "Apple M5 Ultra",
+        "Apple M10",
         "Microsoft Basic Display Adapter",
         "NVIDIA",
         "",
@@ -73,6 +80,11 @@ def test_a_name_that_only_looks_like_a_known_one_finds_nothing(name: str) -> Non
         ("A10", "NVIDIA A10"),
         ("M3", "Apple M3"),
         ("m4 max", "Apple M4 Max"),
+        ("m4max", "Apple M4 Max"),
+        ("4090", "NVIDIA GeForce RTX 4090"),
+        ("7900 xtx", "AMD Radeon RX 7900 XTX"),
+        ("A6000", "NVIDIA RTX A6000"),
+        ("H100", "NVIDIA H100 PCIe"),  # of several the slower
     ],
 )
 def test_a_typed_name_means_what_a_person_means(typed: str, meant: str) -> None:

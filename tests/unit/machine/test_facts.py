@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agentlaunch.machine import apple
 from agentlaunch.machine.facts import Answer, LiveFacts, RecordedFacts
 
 FAILED = Answer(("nvidia-smi", "--query-gpu=index,name"), 2, "not a valid field to query")
@@ -24,6 +25,44 @@ def test_a_command_is_found_by_purpose() -> None:
     assert recorded.command(["nvidia-smi", "-L"]) == LISTED
     assert recorded.command(["nvidia-smi"]) is None
     assert recorded.command(["lscpu"]) is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdout"),
+    [
+        (["sysctl", "-n", "hw.ncpu", "hw.memsize"], "8\n17179869184\n"),
+        (["sysctl", "hw.ncpu", "hw.memsize"], "hw.ncpu: 8\nhw.memsize: 17179869184\n"),
+        (["sysctl", "-a"], "hw.memsize_usable: 5\nhw.memsize: 17179869184\n"),
+        (["/usr/sbin/sysctl", "hw.memsize"], "hw.memsize = 17179869184\n"),
+    ],
+)
+def test_a_kernel_value_is_found_however_it_was_asked(argv: list[str], stdout: str) -> None:
+    data = {"platform": "darwin", "commands": [{"argv": argv, "stdout": stdout}]}
+    facts = RecordedFacts.from_json(json.dumps(data))
+    assert apple.memory_bytes(facts) == 17179869184
+    assert apple.sysctl(facts, "hw.other") is None
+
+
+def test_output_of_windows_is_read_as_lines_of_text() -> None:
+    wide = "".join(letter + "\0" for letter in "a\r\nb")
+    row = {"argv": ["powershell", "x"], "stdout": "\ufeff" + wide, "stderr": None}
+    data = {"platform": "windows", "commands": [row], "files": {"/x": "1\r\n"}, "env": {"A": None}}
+    facts = RecordedFacts.from_json(json.dumps(data))
+    assert facts.command(["powershell", "x"]) == Answer(("powershell", "x"), 0, "a\nb")
+    assert facts.file("/x") == "1\n"
+    assert facts.env == {}
+
+
+def test_a_windows_query_is_known_by_its_words_whatever_ran_it() -> None:
+    argv = ["pwsh.exe", "-c", "Get-WmiObject win32_videocontroller"]
+    facts = RecordedFacts("windows", "x86_64", (Answer(tuple(argv), 0, "{}"),))
+    assert facts.command(["powershell", "-Command", "Get-CimInstance Win32_VideoController"])
+
+
+def test_numbers_may_be_written_with_a_point() -> None:
+    values = {"ram_bytes": 17179869184.0, "cores": 1.5, "disk_free_bytes": True}
+    facts = RecordedFacts.from_json(json.dumps({"platform": "linux", "values": values}))
+    assert facts.values == {"ram_bytes": 17179869184}
 
 
 def test_the_very_command_goes_before_another_of_its_purpose() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agentlaunch.machine import nvidia, nvidia_failures
-from agentlaunch.machine.facts import Answer, Note, RecordedFacts
+from agentlaunch.machine.facts import Answer, LiveFacts, Note, RecordedFacts
 from agentlaunch.machine.nvidia import GIB, MIB, Card, Slice
 
 CARDS = (Card("NVIDIA GeForce RTX 3090", 0, "GPU-11aa"), Card("NVIDIA L4", 1, "GPU-22bb"))
@@ -156,8 +158,9 @@ def test_a_lost_card_is_named_by_its_place(line: str, where: str) -> None:
     assert [where in note.message for note in notes] == [True]
 
 
-def test_a_card_that_prints_that_it_is_lost_is_left_out() -> None:
-    answer = query("NVIDIA L4, 23034, 22000\nNVIDIA L4, [GPU is lost], [GPU is lost]\n")
+@pytest.mark.parametrize("field", ["[GPU is lost]", "[Unknown Error]", "[GPU requires reset]"])
+def test_a_card_that_prints_that_it_is_lost_is_left_out(field: str) -> None:
+    answer = query(f"NVIDIA L4, 23034, 22000\nNVIDIA L4, {field}, {field}\n")
     assert nvidia.parse_cards(answer) == (
         Card("NVIDIA L4", total_bytes=23034 * MIB, free_bytes=22000 * MIB),
     )
@@ -177,3 +180,47 @@ def test_a_card_kept_for_a_virtual_machine_is_said() -> None:
     assert [note.message for note in notes] == [
         "the NVIDIA card is set aside for a virtual machine, so it cannot be used here"
     ]
+
+
+@pytest.mark.parametrize("name", ["NVIDIA A16", "Tesla M60", "NVIDIA RTX PRO 4500 Blackwell"])
+def test_a_card_that_may_not_be_read_is_not_unified(name: str) -> None:
+    answer = query(f"{name}, [Insufficient Permissions], [Insufficient Permissions]\n")
+    found = nvidia.select(nvidia.parse_cards(answer), (), None)
+    assert [(gpu.unified, gpu.vram_bytes) for gpu in found.gpus] == [(False, None)]
+
+
+def test_no_more_is_free_than_there_is_and_none_is_not_zero() -> None:
+    answer = query("NVIDIA L4, 23034, 99999\nNVIDIA L4, 0, 0\n")
+    assert nvidia.parse_cards(answer) == (
+        Card("NVIDIA L4", total_bytes=23034 * MIB, free_bytes=23034 * MIB),
+        Card("NVIDIA L4", free_bytes=0),
+    )
+
+
+def test_an_old_driver_is_asked_for_what_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in\n'
+        "*compute_cap*) echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2;;\n"
+        "*) echo '0, GPU-11, GeForce RTX 2080 Ti, 11019, 10900, 440.33'\n"
+        "   echo '1, GPU-22, GeForce GTX 1080, 8119, 8000, 440.33';;\n"
+        "esac\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-22")
+    found = nvidia.detect(LiveFacts(tmp_path, platform="linux"))
+    assert [(gpu.name, gpu.driver) for gpu in found.gpus] == [("GeForce GTX 1080", "440.33")]
+
+
+def test_a_jetson_whose_card_is_hidden_has_none() -> None:
+    facts = RecordedFacts(
+        "linux",
+        "arm64",
+        files={"/proc/device-tree/model": "NVIDIA Jetson AGX Orin Developer Kit\0"},
+        env={"CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    assert nvidia.detect(facts).gpus == ()

@@ -104,7 +104,7 @@ def test_a_probe_that_fails_becomes_a_note() -> None:
     assert machine.ram_bytes is None
     assert {note.source for note in machine.notes} == {
         *("memory", "cpu", "disk", "wsl"),
-        *("nvidia", "amd", "intel"),
+        *("nvidia", "apple", "amd", "intel"),
     }
     assert all("could not be read" in note.message for note in machine.notes)
 

@@ -148,3 +148,9 @@ def test_only_what_was_asked_is_written() -> None:
 def test_what_identifies_is_replaced_and_the_rest_is_kept(text: str, scrubbed: str) -> None:
     scrubber = Scrubber({"quentin", "max", "15", "jo"}, {"box.example.org", "intel"})
     assert scrubber.text(text) == scrubbed
+
+
+def test_a_name_with_a_space_goes_whole() -> None:
+    scrubber = Scrubber({"Maria Müller"}, set())
+    text = "/Users/Maria Müller/x C:\\\\Users\\\\Maria Müller\\\\y"
+    assert scrubber.text(text) == "/Users/user/x C:\\\\Users\\\\user\\\\y"

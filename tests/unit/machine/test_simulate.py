@@ -173,3 +173,19 @@ def test_a_broken_facts_file_is_a_usage_error(tmp_path: Path, content: bytes, re
 def test_a_folder_is_no_facts_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read"):
         simulate.load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("ram=32GiB,gpu=RTX 5060 Ti 16GB", [16]),
+        ("ram=64GiB,gpu=2x RTX 3090", [24, 24]),
+        ("ram=64GiB,gpu=2 x RTX 3090:24GiB,gpu=4090", [24, 24, 24]),
+        ("ram=128GiB,gpu=GB10", [128]),
+        ("ram=512GiB,gpu=H100", [80]),
+    ],
+)
+def test_what_the_name_says_need_not_be_said_again(text: str, sizes: list[int]) -> None:
+    gpus = simulate.from_spec(text).gpus
+    assert [gpu.vram_bytes for gpu in gpus] == [gib << 30 for gib in sizes]
+    assert {gpu.vendor for gpu in gpus} == {"nvidia"}

@@ -60,6 +60,19 @@ def test_what_is_no_card_is_ignored(name: str) -> None:
     assert windows.parse_adapters(json.dumps([{"Name": name, "AdapterRAM": 1 << 30}])) == ()
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"Name": "VirtualBox Graphics Adapter (WDDM)", "PNPDeviceID": "PCI\\VEN_80EE&DEV_BEEF"},
+        {"Name": "Red Hat QXL controller", "PNPDeviceID": "PCI\\VEN_1B36&DEV_0100"},
+        {"Name": "ASPEED Graphics Family(WDDM)", "PNPDeviceID": "PCI\\VEN_1A03&DEV_2000"},
+    ],
+)
+def test_the_screen_of_a_server_or_a_virtual_machine_is_no_graphics(row: dict[str, str]) -> None:
+    assert windows.parse_adapters(json.dumps(row)) == ()
+    assert windows.detect(facts(row)).graphics == ()
+
+
 def test_a_software_device_is_ignored_whatever_it_is_called() -> None:
     row = {"Name": "Super Display", "PNPDeviceID": "ROOT\\DISPLAY\\0000"}
     assert windows.parse_adapters(json.dumps(row)) == ()
@@ -71,6 +84,11 @@ def test_a_software_device_is_ignored_whatever_it_is_called() -> None:
         ({"HardwareInformation.qwMemorySize": 12 * GIB}, 12 * GIB),
         ({"qwMemorySize": str(12 * GIB)}, 12 * GIB),
         ({"HardwareInformation.qwMemorySize": [0, 0, 0, 0, 3, 0, 0, 0]}, 12 * GIB),
+        ({"HardwareInformation.qwMemorySize": "0 0 0 0 3 0 0 0"}, 12 * GIB),
+        ({"HardwareInformation.qwMemorySize": "0x300000000"}, 12 * GIB),
+        ({"HardwareInformation.qwMemorySize": {"value": 12 * GIB, "Count": 1}}, 12 * GIB),
+        ({"HardwareInformation.qwMemorySize": [12 * GIB]}, 12 * GIB),
+        ({"HARDWAREINFORMATION.QWMEMORYSIZE": 12.0 * GIB}, 12 * GIB),
         ({"HardwareInformation.MemorySize": 2 * GIB}, 2 * GIB),
         ({"HardwareInformation.MemorySize": [0, 0, 0, 128]}, 2 * GIB),
         ({"HardwareInformation.MemorySize": {"value": [0, 0, 0, 64], "Count": 4}}, GIB),
