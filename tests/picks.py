@@ -60,7 +60,8 @@ def table() -> str:
     """The whole file."""
     lines = [
         "What agentlaunch picks, offline and with nothing downloaded, on fourteen machines.",
-        "To see one whole: agentlaunch models --simulate SPEC --agent AGENT",
+        "To see one whole: agentlaunch models --simulate SPEC",
+        "(codex and opencode stand here with their measured first request; no launch of them yet)",
         "To write this file anew: python tests/picks.py --write",
     ]
     for name, spec in MACHINES:

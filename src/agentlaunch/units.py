@@ -42,6 +42,12 @@ def format_span(low_s: float, high_s: float) -> str:
     return f"{low} min" if low == high else f"{low}-{high} min"
 
 
+def format_rate(low: float, high: float) -> str:
+    """Tokens a second from a careful to a hopeful estimate: 24-63, 0.4-2.1."""
+    low_text, high_text = (f"{v:.1f}" if low < 2 else f"{v:.0f}" for v in (low, high))
+    return low_text if low_text == high_text else f"{low_text}-{high_text}"
+
+
 def format_tokens(tokens: int) -> str:
     """64k for a whole number of 1,024, else every digit."""
     return f"{tokens // 1024:,}k" if tokens % 1024 == 0 else f"{tokens:,}"

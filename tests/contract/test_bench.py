@@ -95,13 +95,15 @@ def test_the_real_engine_is_measured_at_two_lengths_and_left_as_it_was(paths: Pa
     document = told(str(model), runs=2, context=str(CONTEXT))
     data, warnings = document["data"], document["warnings"]
     rows = data.pop("runs")
-    lengths = [row["prompt_tokens"] for row in rows]  # a busy machine gets shorter ones
-    assert lengths == [lengths[0]] * 2 + [lengths[2]] * 2
-    assert 64 <= lengths[0] <= 512
-    assert 2 * lengths[0] <= lengths[2] <= CONTEXT - 64 - 96
-    assert [row["cached_tokens"] for row in rows] == [0, 0, 0, 0]  # the same text, read anew
+    lengths = [row["prompt_tokens"] for row in rows]  # a busy machine gets shorter ones, and fewer
+    short, long = lengths[0], lengths[-1]
+    assert [*dict.fromkeys(lengths)] == [short, long]
+    assert max(map(lengths.count, lengths)) <= 2
+    assert 64 <= short <= 512
+    assert 2 * short <= long <= CONTEXT - 64 - 96
+    assert {row["cached_tokens"] for row in rows} == {0}  # the same text, read anew
     assert {row["decode_tokens"] for row in rows} <= set(range(16, 65))
-    assert [row for row in warnings if row["code"] != "uneven-runs"] == []  # a busy machine
+    assert {row["code"] for row in warnings} <= {"uneven-runs", "fewer-runs"}
     memory = data.pop("memory")
     assert memory["measured_bytes"] > model.stat().st_size / 2
     assert memory["predicted_bytes"] == pytest.approx(memory["measured_bytes"], rel=0.5)
@@ -121,7 +123,7 @@ def test_the_real_engine_is_measured_at_two_lengths_and_left_as_it_was(paths: Pa
     key = measured.key(identity.digest_of(model), "embedded", VERSION, machine)
     kept = measured.from_json(records.Records(paths.state).recall("measurements", key))
     assert kept is not None
-    assert [point.prompt_tokens for point in kept.prefill] == lengths[::2]
+    assert [point.prompt_tokens for point in kept.prefill] == [short, long]
     assert kept.prefill[1].tokens_per_s == pytest.approx(prefill, abs=0.01)
     assert kept.decode[1].tokens_per_s == pytest.approx(decode, abs=0.01)
     assert hosts(paths) == []

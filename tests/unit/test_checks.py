@@ -248,7 +248,7 @@ def test_a_node_that_is_too_old_is_told_where_an_agent_is_missing(
 
 def _recommended(**changes: Any) -> Finding:
     survey = replace(_on(**changes), catalog=catalog.load())
-    return recommendation(AGENT, plan.choose_model(survey, plan.Wish(AGENT)), survey)
+    return recommendation(AGENT, plan.choose_model(survey, plan.Wish(AGENT)))
 
 
 def test_the_pick_for_this_machine_is_named_with_the_next_command() -> None:

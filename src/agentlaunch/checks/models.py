@@ -6,13 +6,12 @@ from collections.abc import Collection
 
 from agentlaunch.agents.base import Agent
 from agentlaunch.checks.finding import Finding, Status
-from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.choose import Choice
 from agentlaunch.survey import Survey
 from agentlaunch.units import format_bytes, format_memory, plural
 
 
-def recommendation(agent: Agent, choice: Choice, survey: Survey) -> Finding:
+def recommendation(agent: Agent, choice: Choice) -> Finding:
     """The model for this agent on this machine, or the nearest miss, in one finding."""
     pick, miss = choice.pick, choice.nearest_miss
     if pick is not None:
@@ -21,7 +20,7 @@ def recommendation(agent: Agent, choice: Choice, survey: Survey) -> Finding:
             f"{pick.id} {here}fits: {format_memory(pick.fit.total_bytes)} of "
             f"{format_memory(pick.fit.budget_bytes)} at {pick.fit.context_tokens:,} tokens"
         )
-        short = _short_bytes(pick, survey)
+        short = pick.fit.shortage_bytes
         if short > 0:
             text += f"; {format_memory(short)} too little are free now: close something"
         elif pick.fit.verdict == "tight":
@@ -36,17 +35,6 @@ def recommendation(agent: Agent, choice: Choice, survey: Survey) -> Finding:
     else:
         text = f"no model could be chosen for {agent.title}"
     return Finding("model", "warning", text, "agentlaunch models --all")
-
-
-def _short_bytes(pick: Candidate, survey: Survey) -> int:
-    """How much of what the pick takes of main memory is not free now; what a running engine of
-    ours holds would be given back."""
-    machine, total = survey.machine, pick.fit.total_bytes
-    shared = pick.fit.placement == "cpu" or machine.unified_memory
-    if not shared or total is None or machine.ram_free_bytes is None:
-        return 0
-    held = sum(row.size_bytes or 0 for engine in survey.engines for row in engine.loaded)
-    return total - machine.ram_free_bytes - held
 
 
 def lost(survey: Survey, _wanted: Collection[str]) -> list[Finding]:

@@ -25,6 +25,8 @@ from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, format_memory
 
 SCHEMA = "agentlaunch/bench/1"
+SHORTEST_KEPT_TOKENS = 300
+"""Prompts below this are mostly overhead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,13 @@ def _estimated(
 def _store(talk: Talk, asked: up.Asked, made: Bench, request: ServeRequest) -> bool:
     kept = made.measured.measurement(request.kv_cache_type)
     if kept is None or request.path is None or made.machine_key is None:
+        return False
+    if kept.prefill[-1].prompt_tokens < SHORTEST_KEPT_TOKENS:
+        talk.warn(
+            f"prompts of up to {kept.prefill[-1].prompt_tokens:,} tokens tell nothing about an "
+            "agent's: not kept; give it a larger --context",
+            code="too-short",
+        )
         return False
     try:
         digest = identity.digest_of(request.path)

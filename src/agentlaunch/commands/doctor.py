@@ -41,6 +41,8 @@ def run(
     asked = _asked(agent)
     if fix and simulate is not None:
         raise UsageError("--fix mends this machine, not a simulated one", hint="leave one away")
+    if record is not None and simulate is not None:
+        raise UsageError("--record writes this machine, not a simulated one", hint="leave one away")
     paths, homeless = _places()
     if record is not None:
         _record(talk, record, paths)
@@ -193,7 +195,7 @@ def _recommended(
     agent = asked or find(_named(values) or _remembered(paths) or up.DEFAULT_AGENT)
     context = values["context"].value
     wish = plan.Wish(agent=agent, context_tokens=context, kv_cache=values["kv_cache"].value)
-    return (checks.recommendation(agent, plan.choose_model(seen, wish), seen),)
+    return (checks.recommendation(agent, plan.choose_model(seen, wish)),)
 
 
 def _summary(findings: Collection[Finding]) -> str:

@@ -13,7 +13,7 @@ from agentlaunch.commands.result import Result
 from agentlaunch.context import padded
 from agentlaunch.errors import ModelUnavailable, UsageError
 from agentlaunch.machine.facts import Machine
-from agentlaunch.models import catalog
+from agentlaunch.models import budget, catalog
 from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.choose import Choice, misses
 from agentlaunch.models.refs import parse_ref
@@ -22,6 +22,8 @@ from agentlaunch.units import format_bytes, format_memory, format_span
 
 SHOWN = 12
 """Rows of the table without `--all`; JSON has every candidate."""
+UNKNOWN = Machine(None, None, None, None, None, None, None, None, False, False)
+"""The machine behind a server of somebody else's."""
 NEAREST = 4
 """Rows where nothing fits: what lacks least."""
 
@@ -57,10 +59,11 @@ def list_models(
     asked = _look(talk, flags, engine, simulate)
     choice = plan.choose_model(asked.survey, asked.wish)
     tokens = asked.wish.context_tokens or asked.wish.agent.wanted_context_tokens
+    _remark(talk, asked, choice.pick)
     data = {
         "machine": machine_json(asked.survey.machine),
         "agent": asked.wish.agent.name,
-        "context_tokens": tokens,
+        "context_tokens": padded(tokens),
         "pick": choice.pick.id if choice.pick is not None else None,
         "fast": choice.fast.id if choice.fast is not None else None,
         "smarter": choice.smarter.id if choice.smarter is not None else None,
@@ -74,7 +77,7 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
     machine = asked.survey.machine
     talk.say(
         f"for {asked.wish.agent.title} on {machine.cpu or machine.arch}, "
-        f"{format_memory(machine.ram_bytes)} of memory"
+        f"{format_memory(budget.ram_bytes(machine))} of memory"
         + "".join(f", {gpu.name} {format_memory(gpu.vram_bytes)}" for gpu in machine.gpus)
     )
     shown = choice.candidates
@@ -90,14 +93,54 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
             talk.say(f"  - {way}")
     for line in ranking.choices(choice):
         talk.say(line)
-    if choice.pick is not None:
-        talk.say(f"next: agentlaunch up {asked.wish.agent.name}")
+    if choice.pick is not None and not asked.survey.simulated:
+        talk.say(f"next: {_next(asked)}")
+
+
+def _next(asked: up.Asked) -> str:
+    """The command that launches what the table shows."""
+    words = ["agentlaunch up", asked.wish.agent.name]
+    if asked.wish.context_tokens is not None:
+        words.append(f"--context {asked.wish.context_tokens}")
+    if asked.wish.kv_cache != "auto":
+        words.append(f"--kv-cache {asked.wish.kv_cache}")
+    return " ".join(words)
+
+
+def _remark(talk: Talk, asked: up.Asked, candidate: Candidate | None) -> None:
+    """What a person should know of these figures, beside the reasons of each."""
+    seen = asked.survey
+    if seen.simulated and any(gpu.vram_bytes for gpu in seen.machine.gpus):
+        text = (
+            "counts on an engine that computes on the graphics; the embedded one does so only on "
+            "macOS, so elsewhere use a server of your own (--engine URL)"
+        )
+        talk.warn(text, code="assumes-graphics")
+    least = asked.wish.agent.min_context_tokens
+    if (asked.wish.context_tokens or least) < least:
+        text = (
+            f"{asked.wish.agent.title} needs {least:,} tokens to work: in "
+            f"{asked.wish.context_tokens:,} it cannot"
+        )
+        talk.warn(text, code="small-context")
+    if candidate is not None and candidate.fit.shortage_bytes:
+        mib = candidate.fit.shortage_bytes // 2**20
+        talk.warn(f"close programs: {mib:,} MiB more are needed free", code="memory-short-now")
 
 
 def _look(
     talk: Talk, flags: Mapping[str, object | None], engine: Engine, simulate: str | None
 ) -> up.Asked:
     asked = up.look(talk, flags, (), simulate=simulate)
+    url = up.server_url(asked.engine) if simulate is None else None
+    if url is not None:
+        talk.warn(
+            f"the models run at {url}: what that machine can hold is not known here",
+            code="remote-engine",
+        )
+        asked = dataclasses.replace(
+            asked, survey=dataclasses.replace(asked.survey, machine=UNKNOWN, simulated=True)
+        )
     wish = dataclasses.replace(
         asked.wish,
         parallel=engine.parallel,
@@ -128,6 +171,11 @@ def show(
         tokens = padded(asked.wish.context_tokens)
     kind = "f16" if asked.wish.kv_cache == "auto" else asked.wish.kv_cache
     candidate = plan.candidate_of(asked.survey, asked.wish, weights, tokens, kind)
+    _remark(talk, asked, candidate)
+    trained = plan.trained_context(weights)
+    if trained is not None and tokens > trained:
+        text = f"{weights.id} was trained for {trained:,} tokens: beyond that it loses the thread"
+        talk.warn(text, code="context-beyond-training")
     data = _model_json(weights, candidate, asked.paths)
 
     def draw(t: Talk) -> None:

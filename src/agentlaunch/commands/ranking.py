@@ -10,7 +10,7 @@ from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.choose import Choice
 from agentlaunch.models.fit import Fit
 from agentlaunch.talk import Tone
-from agentlaunch.units import format_memory, format_span, format_tokens
+from agentlaunch.units import format_memory, format_rate, format_span, format_tokens
 
 Paint = Callable[[str, Tone], str]
 
@@ -73,7 +73,7 @@ def _cells(row: Candidate, ink: Ink) -> tuple[str, ...]:
         row.fit.verdict or "?",
         _bar(row.fit, ink),
         format_tokens(row.fit.context_tokens),
-        "?" if decode is None else f"{decode.low:.0f}-{decode.high:.0f}",
+        "?" if decode is None else format_rate(decode.low, decode.high),
         "?" if first is None else format_span(first.low, first.high) + _prompt(row),
     )
 
@@ -163,8 +163,11 @@ def choices(choice: Choice) -> list[str]:
         if row.speed.first_word_s is not None:
             band = row.speed.first_word_s
             text += f", first word in {format_span(band.low, band.high)}"
+            decode = row.speed.decode_tokens_per_s
             if _prompt(row):
                 text += f" with the agent's {row.request} prompt"
+            if decode is not None:
+                text += f", then {format_rate(decode.low, decode.high)} tokens/s"
         if row is choice.pick and row.because:
             text += f"; {row.because[-1]}"
         lines.append(text)

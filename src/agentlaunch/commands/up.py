@@ -217,19 +217,23 @@ def refuse_description(weights: survey.Weights) -> None:
         )
 
 
+def server_url(name: str) -> str | None:
+    """The address of a server of somebody else's; None for our own engine and for Ollama."""
+    lowered = name.lower()
+    if lowered in (EMBEDDED, "ollama"):
+        return None
+    return remote.PRESETS.get(lowered) or remote.normalized_url(name)
+
+
 def engine_url(name: str) -> str | None:
     """The address of an engine that already runs; None means the embedded one.
 
     Raises `UsageError` for what is neither a name nor an address.
     """
     lowered = name.lower()
-    if lowered == EMBEDDED:
-        return None
-    if lowered in remote.PRESETS:
-        return remote.PRESETS[lowered]
     if lowered == "ollama":
         raise _ollama()
-    return remote.normalized_url(name)
+    return server_url(lowered if lowered in remote.PRESETS else name)
 
 
 def refuse_without_tools(made: plan.LaunchPlan) -> None:

@@ -34,6 +34,15 @@ _LAPTOP = re.compile(r"\b(?:laptop|mobile|notebook|max-q)\b")
 # One of these right behind a pattern makes it another device, with a bandwidth of its own.
 _SUFFIX = r"(?! (?:ti|super|d v2|xt|xtx|gre|ultra|extreme)\b)"
 _SERIES = re.compile(r"^(?:rtx|gtx|rx|arc) (?=.*[0-9]{3})")
+_OLD_GENERATIONS = (
+    (
+        "5.2",
+        re.compile(r"\b(?:gtx 9[0-9]{2}m?|gtx titan x|tesla m[0-9]{1,2}|quadro m[0-9]{3,4}m?)\b"),
+    ),
+    ("5.0", re.compile(r"\b(?:gtx (?:745|750|850m|860m)|9[1-4]0mx?)\b")),
+    ("3.5", re.compile(r"\b(?:gtx? [67][0-9]{2}m?|tesla k[0-9]{2}m?|quadro k[0-9]{3,4}m?)\b")),
+)
+"""Maxwell and Kepler, which no engine gives flash attention."""
 _SIZE = re.compile(r"\b\d+ ?gb\b")
 
 
@@ -84,6 +93,14 @@ def find(
         return None
     row = min(rows, key=lambda row: row.device.bandwidth_gbs)
     return _variant(row, vram_bytes, memory_mhz)
+
+
+def compute_capability(name: str, device: Device | None) -> str | None:
+    """NVIDIA's number of a card: the table's, or that of the generation that an old name tells."""
+    if device is not None and device.compute_capability is not None:
+        return device.compute_capability
+    plain = without_marks(name)
+    return next((number for number, names in _OLD_GENERATIONS if names.search(plain)), None)
 
 
 def has_bins(name: str) -> bool:

@@ -51,8 +51,8 @@ class Gpu:
 class Machine:
     """What a model could run on; unknown is None, never 0."""
 
-    os: str
-    arch: str
+    os: str | None
+    arch: str | None
     cpu: str | None
     cores: int | None
     ram_bytes: int | None

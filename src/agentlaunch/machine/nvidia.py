@@ -283,7 +283,7 @@ def _one_slice(cards: Sequence[Card], chosen: Sequence[Slice], every: Sequence[S
         backend="cuda",
         driver=card.driver,
         source="nvidia-smi",
-        compute_capability=card.capability or (device.compute_capability if device else None),
+        compute_capability=card.capability or devices.compute_capability(card.name, device),
     )
     message = (
         f"this card is split into {len(every)} MIG slice(s) and a program uses one of them, here "
@@ -311,7 +311,7 @@ def _gpu(card: Card) -> Gpu:
         backend="cuda",
         driver=card.driver,
         source=card.source,
-        compute_capability=card.capability or (device.compute_capability if device else None),
+        compute_capability=card.capability or devices.compute_capability(card.name, device),
     )
 
 

@@ -208,7 +208,7 @@ def _device(
         backend="cuda" if vendor == "nvidia" else None,
         driver=None,
         source="spec",
-        compute_capability=device.compute_capability if device else None,
+        compute_capability=devices.compute_capability(name, device),
     )
 
 

@@ -217,7 +217,7 @@ def _graphics(adapter: Adapter, registry_bytes: int | None) -> Graphics:
         backend="cuda" if known else None,
         driver=adapter.driver,
         source=source,
-        compute_capability=device.compute_capability if device else None,
+        compute_capability=devices.compute_capability(adapter.name, device) if known else None,
     )
 
 

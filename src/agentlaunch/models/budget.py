@@ -53,11 +53,11 @@ def free_bytes(gpu: Gpu) -> int:
     return gpu.vram_free_bytes if gpu.vram_free_bytes is not None else gpu.vram_bytes or 0
 
 
-def of_cards(cards: Sequence[Gpu], reusable_bytes: int) -> int:
+def of_cards(cards: Sequence[Gpu], reusable_bytes: int, *, margin_bytes: int = MARGIN_BYTES) -> int:
     """Free memory of the cards together and what would be evicted, less the margin on each."""
-    most = sum(gpu.vram_bytes or 0 for gpu in cards)
-    free = min(sum(map(free_bytes, cards)) + reusable_bytes, most)
-    return max(0, free - len(cards) * MARGIN_BYTES)
+    most = sum(max(0, (gpu.vram_bytes or 0) - margin_bytes) for gpu in cards)
+    free = sum(max(0, free_bytes(gpu) - margin_bytes) for gpu in cards)
+    return min(free + reusable_bytes, most)
 
 
 def of_shared(machine: Machine, gpu: Gpu) -> Budget:
@@ -87,12 +87,12 @@ def ram_bytes(machine: Machine) -> int | None:
     return min(sizes) if sizes else None
 
 
-def lacks_flash_attention(machine: Machine) -> Gpu | None:
-    """A card that the engine would use without flash attention, or None.
+def lacks_flash_attention(gpus: Sequence[Gpu]) -> Gpu | None:
+    """The first of these devices that has no flash attention, or None.
 
     Unknown capabilities count as able: nearly every card in use is.
     """
-    for gpu in machine.gpus:
+    for gpu in gpus:
         if gpu.compute_capability is None:
             continue
         major, _, minor = gpu.compute_capability.partition(".")

@@ -244,8 +244,9 @@ def _sized(
 
     def timed(request: Request) -> Speed:
         tokens = request.tokens
-        if here.measured is not None and placed.fits:
-            return here.measured.speed(tokens)
+        seen = here.measured
+        if seen is not None and seen.kv_cache_type == placed.kv_cache_type and placed.fits:
+            return seen.speed(tokens)
         return speed(machine, shape, placed, prompt_tokens=tokens, published_bytes=published_bytes)
 
     for request in terms.requests[:-1]:

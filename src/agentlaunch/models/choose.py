@@ -18,6 +18,7 @@ QUICK_TOKENS_PER_S = 25.0
 """From here on a heavier quant of the same model is worth its slowness."""
 USABLE_TOKENS_PER_S = 10.0
 CLEARLY_FASTER = 1.5
+LIGHTER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ def _bearable(row: Candidate, pick: Candidate) -> bool:
 
 def _clearly_faster(row: Candidate, pick: Candidate) -> bool:
     """Faster by half in reading a prompt and not slower in decoding, or the other way round."""
+    if not _is_lighter(row, pick):
+        return False
     first = _ratio(pick.speed.first_word_s, row.speed.first_word_s)
     if first is not None:  # they may have been timed with prompts of different sizes
         first *= row.request_tokens / pick.request_tokens
@@ -112,6 +115,12 @@ def _clearly_faster(row: Candidate, pick: Candidate) -> bool:
     if first is None or decode is None:
         return False
     return min(first, decode) >= 1 and max(first, decode) >= CLEARLY_FASTER
+
+
+def _is_lighter(row: Candidate, pick: Candidate) -> bool:
+    """Less to compute or less to read: between two of one size a difference is only a guess."""
+    active = (row.active_parameters or 0) < LIGHTER * (pick.active_parameters or 0)
+    return active or (row.size_bytes or 0) < LIGHTER * (pick.size_bytes or 0)
 
 
 def _ratio(over: Band | None, under: Band | None) -> float | None:

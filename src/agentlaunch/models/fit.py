@@ -70,6 +70,11 @@ class Fit:
     evidence: Evidence
     because: tuple[str, ...] = ()
     shortage_bytes: int = 0
+    devices: tuple[Gpu, ...] = ()
+    """What computes beside the processor, in the order in which it is filled."""
+    gpu_expert_bytes: int = 0
+    gpu_cache_bytes: int = 0
+    """Routed experts, and cache with state, that lie on these devices."""
 
     @property
     def fits(self) -> bool:
@@ -87,12 +92,22 @@ class _Load:
     asked: Allocation
     kv_bytes: int
     state_bytes: int
-    compute_bytes: int
     projector_bytes: int
 
     @property
     def cache_bytes(self) -> int:
         return self.kv_bytes + self.state_bytes
+
+    def on(self, devices: Sequence[Gpu]) -> tuple[_Load, str | None]:
+        """The same load with the attention that these devices have, and why it cannot be."""
+        old = budget.lacks_flash_attention(devices)
+        if old is None or self.asked.flash_attention is False:
+            return self, None
+        reason = None
+        if self.asked.flash_attention or self.asked.quantised:
+            what = "a cache in blocks" if self.asked.quantised else "--flash-attention on"
+            reason = f"{old.name} has no flash attention, which {what} needs"
+        return replace(self, asked=replace(self.asked, flash_attention=False)), reason
 
 
 def fit(
@@ -114,14 +129,8 @@ def fit(
     """
     check_request(asked)
     impossible = impossible_cache(shape, asked.kv_cache_type)
-    old = budget.lacks_flash_attention(machine) if gpu_usable else None
-    if asked.flash_attention is None and old is not None:
-        asked = replace(asked, flash_attention=False)
-        if asked.quantised:
-            impossible = f"{old.name} has no flash attention, which a cache in blocks needs"
     weights = shape.weights or guessed_weights(shape, published_bytes)
     kv, state = kv_bytes(shape, asked), state_bytes(shape, parallel=asked.parallel)
-    compute = compute_bytes(shape, asked)
     if weights is None:
         return Fit(
             verdict=None,
@@ -133,7 +142,7 @@ def fit(
             weights_cpu_bytes=None,
             kv_bytes=kv,
             state_bytes=state,
-            compute_bytes=compute,
+            compute_bytes=compute_bytes(shape, asked),
             overhead_bytes=PROCESS_BYTES + projector_bytes,
             total_bytes=None,
             budget_bytes=None,
@@ -142,7 +151,7 @@ def fit(
             because=("the size of its weights is unknown",),
         )
     exact = shape.weights is not None
-    load = _Load(shape, weights, exact, asked, kv, state, compute, projector_bytes)
+    load = _Load(shape, weights, exact, asked, kv, state, projector_bytes)
     placed = _place(machine, load, reusable_bytes, gpu_usable=gpu_usable)
     if impossible is not None:
         placed = replace(placed, verdict="no", because=(impossible, *placed.because))
@@ -153,21 +162,29 @@ def _place(machine: Machine, load: _Load, reusable_bytes: int, *, gpu_usable: bo
     cards, shared = budget.usable_cards(machine), budget.shared_graphics(machine)
     if not gpu_usable or not (cards or shared):
         on_cpu = _on_cpu(machine, load, reusable_bytes)
-        unused = cards[0] if cards else shared
-        if unused is None:
-            return on_cpu
-        remark = f"this engine computes on the processor: {unused.name} stays unused"
-        return replace(on_cpu, because=(*on_cpu.because, remark))
+        return replace(on_cpu, because=(*on_cpu.because, *_unused(machine, gpu_usable)))
     if shared is not None and not cards:
         return _on_unified(machine, shared, load, reusable_bytes)
-    whole = [_on_cards(cards[:1], load, reusable_bytes)]
-    if len(cards) > 1:
-        whole.append(_on_cards(cards, load, reusable_bytes))
+    groups = [cards[: count + 1] for count in range(len(cards))]
+    whole = [_on_cards(group, load, reusable_bytes) for group in groups]
     fitting = [row for row in whole if row.fits]
     with_margin = [row for row in fitting if (row.headroom_bytes or 0) >= 0]
     if fitting:
         return (with_margin or fitting)[0]
-    return _on_both(machine, cards, load, reusable_bytes)
+    parts = [_on_both(machine, group, load, reusable_bytes) for group in groups]
+    return max(parts, key=lambda row: (row.fits, row.weights_gpu_bytes or 0))
+
+
+def _unused(machine: Machine, gpu_usable: bool) -> list[str]:
+    """Why graphics that are there do not count."""
+    known = [gpu for gpu in machine.gpus if gpu.vram_bytes or gpu.unified]
+    if known:
+        text = "this engine computes on the processor" if not gpu_usable else "no engine uses it"
+        return [f"{text}: {known[0].name} stays unused"]
+    return [
+        f"how much memory {gpu.name} has is not known, so it was not counted"
+        for gpu in machine.gpus
+    ]
 
 
 def _gpu_weights(weights: Weights) -> int:
@@ -178,18 +195,19 @@ def _gpu_weights(weights: Weights) -> int:
 def _device_costs(load: _Load, cards: int) -> tuple[int, int]:
     """Compute and overhead over several cards: each has its own buffer and context, input is
     copied for the pipeline, and layers cannot be cut."""
-    compute = load.compute_bytes
+    compute = compute_bytes(load.shape, load.asked)
     overhead = DEVICE_CONTEXT_BYTES * cards + load.projector_bytes
     if cards > 1:
         mask = mask_bytes(load.shape, load.asked)
-        compute = cards * (load.compute_bytes + PIPELINE_COPIES * mask)
+        compute = cards * (compute + PIPELINE_COPIES * mask)
         overhead += cards * max(load.weights.layer_bytes, default=0)
     return compute, overhead
 
 
-def _on_cards(cards: Sequence[Gpu], load: _Load, reusable_bytes: int) -> Fit:
+def _on_cards(cards: Sequence[Gpu], asked: _Load, reusable_bytes: int) -> Fit:
+    load, impossible = asked.on(cards)
     compute, overhead = _device_costs(load, len(cards))
-    names, margin = " + ".join(gpu.name for gpu in cards), len(cards) * MARGIN_BYTES
+    margin = len(cards) * MARGIN_BYTES
     placed = _settle(
         load,
         "gpu",
@@ -198,47 +216,72 @@ def _on_cards(cards: Sequence[Gpu], load: _Load, reusable_bytes: int) -> Fit:
         compute=compute,
         overhead=overhead,
         room=budget.of_cards(cards, reusable_bytes),
-        margin=margin,
-        where=f"on {names} beside {format_memory(margin)} kept free",
+        most=budget.of_cards(cards, reusable_bytes, margin_bytes=0),
+        where=f"on {_names(cards)} beside {format_memory(margin)} kept free",
     )
     if any(gpu.vram_free_bytes is None for gpu in cards):
         remark = "how much graphics memory is free is unknown: all of it was counted"
         placed = replace(placed, because=(*placed.because, remark))
-    return placed
+    placed = replace(
+        placed,
+        devices=tuple(cards),
+        gpu_expert_bytes=sum(load.weights.expert_bytes),
+        gpu_cache_bytes=load.cache_bytes,
+    )
+    return _refused(placed, impossible)
 
 
-def _on_unified(machine: Machine, gpu: Gpu, load: _Load, reusable_bytes: int) -> Fit:
+def _refused(placed: Fit, reason: str | None) -> Fit:
+    if reason is None:
+        return placed
+    return replace(placed, verdict="no", because=(reason, *placed.because))
+
+
+def _names(cards: Sequence[Gpu]) -> str:
+    return " + ".join(gpu.name for gpu in cards)
+
+
+def _on_unified(machine: Machine, gpu: Gpu, asked: _Load, reusable_bytes: int) -> Fit:
+    load, impossible = asked.on((gpu,))
     context = METAL_CONTEXT_BYTES if gpu.vendor == "apple" else DEVICE_CONTEXT_BYTES
     room = budget.of_shared(machine, gpu)
     where = "in memory that processor and graphics share"
     if room.size_bytes is not None:
-        where += f" ({format_memory(room.reserve_bytes)} or more stay with the system)"
+        where += f" ({format_memory(room.reserve_bytes)} or more besides stay with the system)"
     placed = _settle(
         load,
         "gpu",
         gpu_bytes=_gpu_weights(load.weights),
         cpu_bytes=load.weights.embedding_bytes if load.exact else None,
-        compute=load.compute_bytes,
+        compute=compute_bytes(load.shape, load.asked),
         overhead=context + PROCESS_BYTES + load.projector_bytes,
         room=room.size_bytes,
-        margin=0,
         where=where,
     )
-    return _with_shortage(placed, placed.total_bytes, room.free_bytes, reusable_bytes)
+    placed = replace(
+        placed,
+        devices=(gpu,),
+        gpu_expert_bytes=sum(load.weights.expert_bytes),
+        gpu_cache_bytes=load.cache_bytes,
+    )
+    placed = _with_shortage(placed, placed.total_bytes, room.free_bytes, reusable_bytes)
+    return _refused(placed, impossible)
 
 
 def _on_cpu(machine: Machine, load: _Load, reusable_bytes: int) -> Fit:
     room = budget.of_ram(machine)
+    where = "in RAM"
+    if room.size_bytes is not None:
+        where += f" ({format_memory(room.reserve_bytes)} more stay with the system)"
     placed = _settle(
         load,
         "cpu",
         gpu_bytes=0,
         cpu_bytes=load.weights.total_bytes,
-        compute=load.compute_bytes,
+        compute=compute_bytes(load.shape, load.asked),
         overhead=PROCESS_BYTES + load.projector_bytes,
         room=room.size_bytes,
-        margin=0,
-        where=f"in RAM, of which {format_memory(room.reserve_bytes)} stay with the system",
+        where=where,
     )
     placed = _with_shortage(placed, placed.total_bytes, room.free_bytes, reusable_bytes)
     return _with_repacking(placed, load.weights, budget.ram_bytes(machine))
@@ -258,18 +301,19 @@ def _with_repacking(placed: Fit, weights: Weights, ram: int | None) -> Fit:
     return replace(placed, because=(*placed.because, remark))
 
 
-def _on_both(machine: Machine, cards: Sequence[Gpu], load: _Load, reusable_bytes: int) -> Fit:
+def _on_both(machine: Machine, cards: Sequence[Gpu], asked: _Load, reusable_bytes: int) -> Fit:
     """Part on the cards, the rest in RAM: experts of the first layers go to RAM first, else whole
     layers from the first on; cache and state follow their layer."""
+    load, impossible = asked.on(cards)
     compute, overhead = _device_costs(load, len(cards))
     compute += load.weights.largest_bytes  # room to bring one tensor over for big batches
     on_cards, in_ram = budget.of_cards(cards, reusable_bytes), budget.of_ram(machine)
     split = _split_weights(load, on_cards - compute - overhead)
     if split is None:
-        on_cpu = _on_cpu(machine, load, 0)
+        on_cpu = _on_cpu(machine, asked, 0)
         remark = f"{cards[0].name} has too little free memory to hold a part of it"
         return replace(on_cpu, because=(*on_cpu.because, remark))
-    gpu_weights, gpu_cache = split
+    gpu_weights, gpu_cache, gpu_experts = split
     embedding = load.weights.embedding_bytes
     cpu_weights = load.weights.total_bytes - gpu_weights + (embedding if load.weights.tied else 0)
     placed = _settle(
@@ -280,18 +324,25 @@ def _on_both(machine: Machine, cards: Sequence[Gpu], load: _Load, reusable_bytes
         compute=compute,
         overhead=overhead + PROCESS_BYTES,
         room=None if in_ram.size_bytes is None else on_cards + in_ram.size_bytes,
-        margin=0,
-        where=f"on {cards[0].name} and in RAM together",
+        where=f"on {_names(cards)} and in RAM together",
+    )
+    placed = replace(
+        placed,
+        devices=tuple(cards),
+        gpu_expert_bytes=gpu_experts,
+        gpu_cache_bytes=gpu_cache,
     )
     need = cpu_weights + load.cache_bytes - gpu_cache + PROCESS_BYTES
     if in_ram.size_bytes is not None and need > in_ram.size_bytes:
         remark = f"{format_memory(need)} of it would lie in RAM, which is too small for that"
         placed = replace(placed, verdict="no", because=(*placed.because, remark))
-    return _with_shortage(placed, need, machine.ram_free_bytes, 0)
+    placed = _with_shortage(placed, need, machine.ram_free_bytes, 0)
+    return _refused(placed, impossible)
 
 
-def _split_weights(load: _Load, room: int) -> tuple[int, int] | None:
-    """Bytes of weights and of cache that a GPU with so much room takes, or None for nothing."""
+def _split_weights(load: _Load, room: int) -> tuple[int, int, int] | None:
+    """Bytes of weights, of cache, and of the experts among the weights that a GPU with so much
+    room takes; None for nothing."""
     weights, cache = load.weights, load.cache_bytes
     resident = _gpu_weights(weights) + cache
     moved = 0
@@ -300,7 +351,7 @@ def _split_weights(load: _Load, room: int) -> tuple[int, int] | None:
             break
         moved += experts
     if moved and resident - moved <= room:
-        return resident - cache - moved, cache
+        return resident - cache - moved, cache, sum(weights.expert_bytes) - moved
     taken, taken_cache = weights.head_bytes, 0
     if taken > room:
         return None
@@ -312,7 +363,9 @@ def _split_weights(load: _Load, room: int) -> tuple[int, int] | None:
         if taken + taken_cache + size + layer_cache > room:
             break
         taken, taken_cache, count = taken + size, taken_cache + layer_cache, count + 1
-    return (taken, taken_cache) if count else None
+    if not count:
+        return None
+    return taken, taken_cache, sum(weights.expert_bytes[-count:])
 
 
 def _with_shortage(
@@ -339,16 +392,16 @@ def _settle(
     compute: int,
     overhead: int,
     room: int | None,
-    margin: int,
     where: str,
+    most: int | None = None,
 ) -> Fit:
-    """Add up, compare with the room there is, and say why."""
+    """Add up, compare with the room there is, and say why; `most` is the room without margin."""
     counted = {"gpu": gpu_bytes, "cpu": cpu_bytes or 0, "split": gpu_bytes + (cpu_bytes or 0)}
     resident = counted[placement]
     total = resident + load.cache_bytes + compute + overhead
     verdict: Verdict | None = None
     if room is not None:
-        if total > room + margin:
+        if total > max(room, most or 0):
             verdict = "no"
         elif placement == "split":
             verdict = "split"
@@ -361,9 +414,10 @@ def _settle(
         f"{load.asked.context_tokens:,} tokens at {load.asked.kv_cache_type}, "
         "the rest for computing"
     ]
-    if room is not None and room < total <= room + margin:
+    if room is not None and verdict == "tight" and total > room:
         because.append("fits only without the free margin that the engine likes to keep")
-    if load.asked.flash_attention is False:
+    attends = any(layer.kv_heads for layer in load.shape.layers)
+    if load.asked.flash_attention is False and attends:
         because.append("without flash attention computing takes far more memory")
     if not load.exact:
         because.append("weights taken from the published download size")
@@ -384,6 +438,6 @@ def _settle(
         total_bytes=total,
         budget_bytes=room,
         headroom_bytes=None if room is None else room - total,
-        evidence="exact" if load.exact else "estimated",
+        evidence="exact" if load.exact and not load.shape.upper_bound else "estimated",
         because=tuple(because),
     )

@@ -6,9 +6,10 @@ Bytes come from the tensors, never from "parameters times bits".
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentlaunch.models.activations import feed_forward_copies, mixing_values, per_layer_values
@@ -86,18 +87,31 @@ _TOOLS = re.compile(r"tools|tool_call")
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """A .gguf as a candidate. `takes_tools` is None when it has no chat template at all;
-    `size_bytes` is what the whole file has."""
+    `size_bytes` is what the whole file has, None where the header does not tell."""
 
     name: str
     shape: ModelShape
     takes_tools: bool | None
-    size_bytes: int
+    size_bytes: int | None
     quant: str | None
 
 
 def read_model(path: Path) -> ModelFile:
     """Read the header of a file and say what it is; raises `BadGguf`."""
-    return describe(read_header(path), name=path.name)
+    header = read_header(path)
+    file = describe(header, name=path.name)
+    if file.size_bytes is None and header.tensors:  # of a type that nobody told us
+        begun = max(row.offset_bytes for row in header.tensors)
+        with contextlib.suppress(OSError):
+            size = path.stat().st_size
+            file = replace(file, size_bytes=size if size > begun else None)
+    return file
+
+
+def _file_bytes(header: Header) -> int | None:
+    if not header.tensors or any(row.size_bytes is None for row in header.tensors):
+        return None
+    return header.file_bytes
 
 
 def describe(header: Header, *, name: str) -> ModelFile:
@@ -116,7 +130,7 @@ def describe(header: Header, *, name: str) -> ModelFile:
         name=title if isinstance(title, str) and title else name,
         shape=_shape(header, keys),
         takes_tools=takes_tools,
-        size_bytes=header.file_bytes,
+        size_bytes=_file_bytes(header),
         quant=FILE_TYPES.get(file_type) if isinstance(file_type, int) else None,
     )
 

@@ -104,6 +104,8 @@ def layers_of(keys: Keys) -> tuple[LayerCache, ...]:
     heads, kv_heads = keys.list("attention.head_count", 0), _kv_heads(keys)
     if keys.architecture in ALL_RECURRENT:
         kv_heads = (0,) * keys.layers
+    elif not any(heads):
+        keys.bad("it says nothing of its attention heads")
     states, windows = _states(keys, kv_heads, trunk), _windows(keys, trunk)
     lengths = _lengths(keys, heads[0])
     owners = min(trunk, OWN_CACHE_LAYERS.get(keys.architecture, keys.layers - _shared(keys)))

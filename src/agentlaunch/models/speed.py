@@ -7,36 +7,53 @@ runs), often ±30 %, so a band is given and never one number; what is unknown gi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agentlaunch.machine import devices
 from agentlaunch.machine.facts import Gpu, Machine
+from agentlaunch.models import budget
 from agentlaunch.models.fit import Fit
+from agentlaunch.models.guess import guessed_weights
 from agentlaunch.models.memory import Allocation, kv_bytes
-from agentlaunch.models.shape import ModelShape
+from agentlaunch.models.shape import ModelShape, Weights
 
 GB = 1_000_000_000
 TERA = 1_000_000_000_000
 
-GPU_SHARE = {
-    "nvidia": ((0.55, 0.78), (0.25, 0.40)),
-    "apple": ((0.52, 0.80), (0.44, 0.50)),
-    "amd": ((0.55, 0.67), (0.15, 0.34)),
-    "intel": ((0.21, 0.30), (0.10, 0.25)),
+Shares = tuple[float, float]
+"""Share of peak bandwidth that decoding reaches: dense, routed; the middle of what was seen."""
+
+NVIDIA_SHARES: tuple[tuple[int, Shares], ...] = (
+    (8, (0.70, 0.30)),  # Ampere 0.55-0.75 and 0.33-0.40, Ada and Blackwell 0.65-0.78, 0.25-0.30
+    (7, (0.63, 0.22)),  # Turing 0.60-0.67, 0.15-0.30
+    (0, (0.36, 0.15)),  # Pascal, and whatever is older
+)
+"""From which major compute capability on."""
+VENDOR_SHARES: dict[str, Shares] = {
+    "nvidia": (0.66, 0.31),
+    "apple": (0.66, 0.47),
+    "amd": (0.61, 0.23),
+    "intel": (0.25, 0.16),
 }
-"""Vendor → share of peak bandwidth that decoding reaches: dense, routed."""
 SMALL_MODEL_BYTES = 2 * GB
 SMALL_MODEL_SHARE = 0.45
 MOST_TOKENS_PER_S = (350.0, 450.0)
 """Small models wait for the launch of each kernel instead of for memory."""
 
-GPU_TFLOPS_PER_GBS = {
+TFLOPS_SHARE = (0.6, 1.7)
+"""NVIDIA: effective arithmetic of a prompt over the table's fp16 figure: RTX 3060 43/25.5, 4070 Ti
+48/80, 3090 66/71, 5080 104/113, 5090 200/210 (int8 paths reach more than fp16 on older cards)."""
+TFLOPS_PER_GBS = {
     "nvidia": (0.07, 0.12),
     "apple": (0.011, 0.020),
     "amd": (0.035, 0.050),
 }
-"""Vendor → effective TFLOP/s while reading a prompt, for each GB/s of bandwidth: RTX 3060 43/360,
-4070 Ti 48/504, 3090 66/936, 5080 104/960, 5090 200/1792; 7900 XTX 42/960; M1 Max 7.4/400, M4 Pro
-3-5/273. Used since a device's bandwidth is known more often than its arithmetic."""
+"""Vendor → effective TFLOP/s while reading a prompt, for each GB/s of bandwidth, where the
+arithmetic is not known: RTX 3060 43/360, 3090 66/936, 5090 200/1792; 7900 XTX 42/960; M1 Max
+7.4/400, M4 Pro 3-5/273."""
+MOST_TFLOPS_PER_GBS = (0.06, 0.15)
+"""NVIDIA: however large its arithmetic (H100), reading a prompt does not go beyond this."""
 ROUTED_PROMPT_SHARE = (0.2, 0.4)
 
 MICRO_BATCH_TOKENS = 512
@@ -90,23 +107,21 @@ def speed(
     published_bytes: int | None = None,
 ) -> Speed:
     """Estimate for a model placed as `fit` says and a first request of `prompt_tokens`."""
-    total = shape.weights.total_bytes if shape.weights else published_bytes
-    if total is None or not fit.fits:
+    weights = shape.weights or guessed_weights(shape, published_bytes)
+    if weights is None or not fit.fits:
         return Speed(None, None)
-    on_gpu = {"gpu": 1.0, "cpu": 0.0, "split": _gpu_part(fit)}[fit.placement]
-    gpu = _device(machine) if on_gpu else None
     because: list[str] = []
-    if on_gpu < 1:
+    if fit.placement != "gpu":
         because.append(
             f"speed assumes {RAM_GBS:g} GB/s of RAM bandwidth, that of two usual channels"
             + ("" if machine.cores else f", and {ASSUMED_CORES} cores")
         )
-    if on_gpu and gpu is None:
-        return Speed(None, None, ("the bandwidth of the graphics is unknown",))
-    read = _read_bytes(shape, total) + _cache_read_bytes(shape, fit, prompt_tokens)
-    slow_fast = _decode(machine, gpu, shape, read, on_gpu)
-    prompt = _prompt_seconds(machine, gpu, shape, prompt_tokens, fit)
-    decode = Band(_rounded(slow_fast[0]), _rounded(slow_fast[1]))
+    unknown = [gpu.name for gpu in fit.devices if not _is_known(gpu)]
+    if unknown:
+        return Speed(None, None, (f"the bandwidth of {unknown[0]} is not known",))
+    slow, fast = _decode(machine, shape, weights, fit, prompt_tokens)
+    prompt = _prompt_seconds(machine, shape, weights, fit, prompt_tokens)
+    decode = Band(_rounded(slow), _rounded(fast))
     if prompt is None:
         return Speed(decode, None, tuple(because))
     return Speed(decode, Band(_rounded(prompt[0]), _rounded(prompt[1])), tuple(because))
@@ -117,54 +132,72 @@ def _rounded(value: float) -> float:
     return round(value, 1) if value >= 1 else round(value, 2)
 
 
-def _gpu_part(fit: Fit) -> float:
-    gpu, cpu = fit.weights_gpu_bytes or 0, fit.weights_cpu_bytes or 0
-    return gpu / (gpu + cpu) if gpu + cpu else 0.0
+def _is_known(gpu: Gpu) -> bool:
+    return bool(gpu.bandwidth_gbs) and gpu.vendor in VENDOR_SHARES
 
 
-def _device(machine: Machine) -> Gpu | None:
-    """The device that decodes: the first with a known bandwidth, discrete ones first."""
-    known = [gpu for gpu in machine.gpus if gpu.bandwidth_gbs and gpu.vendor in GPU_SHARE]
-    return min(known, key=lambda gpu: gpu.unified, default=None)
+def _parts(gpus: Sequence[Gpu]) -> list[tuple[Gpu, float]]:
+    """Which part of a model each device holds: layers are dealt out by free memory."""
+    free = [max(1, budget.free_bytes(gpu)) for gpu in gpus]
+    return [(gpu, size / sum(free)) for gpu, size in zip(gpus, free, strict=True)]
 
 
-def _read_bytes(shape: ModelShape, total: int) -> int:
-    """Weights that one token touches."""
-    weights = shape.weights
-    if weights is not None:
-        resident = total - (0 if weights.tied else weights.embedding_bytes)
-        experts = sum(weights.expert_bytes)
-        if experts and shape.experts_total:
-            resident -= experts - experts * shape.experts_used // shape.experts_total
-        return resident
-    if shape.parameters and shape.active_parameters:
-        return total * shape.active_parameters // shape.parameters
-    return total
-
-
-def _cache_read_bytes(shape: ModelShape, fit: Fit, prompt_tokens: int) -> int:
+def _read_bytes(
+    shape: ModelShape, weights: Weights, fit: Fit, prompt_tokens: int
+) -> tuple[float, float]:
+    """Bytes that one token touches on the devices and in RAM: of the experts only those in use,
+    of the embedding one row, and the cache of what was said so far."""
     tokens = max(1, min(prompt_tokens, fit.context_tokens))
-    return kv_bytes(shape, Allocation(tokens, fit.kv_cache_type))
+    cache = kv_bytes(shape, Allocation(tokens, fit.kv_cache_type))
+    whole = max(1, fit.kv_bytes + fit.state_bytes)
+    on_gpu = fit.gpu_cache_bytes / whole
+    gpu, in_ram = float(fit.weights_gpu_bytes or 0), 0.0
+    if fit.placement != "gpu":
+        looked_up = 0 if weights.tied and fit.placement == "cpu" else weights.embedding_bytes
+        in_ram = max(0.0, (fit.weights_cpu_bytes or 0) - looked_up)
+    idle = _idle_share(shape, weights)
+    gpu -= fit.gpu_expert_bytes * idle
+    in_ram -= (sum(weights.expert_bytes) - fit.gpu_expert_bytes) * idle if in_ram else 0
+    return max(0.0, gpu) + cache * on_gpu, max(0.0, in_ram) + cache * (1 - on_gpu)
+
+
+def _idle_share(shape: ModelShape, weights: Weights) -> float:
+    """How much of the experts one token leaves alone. Where the tensors are not known, so much
+    that what is left has the share of parameters that is said to be active."""
+    experts = sum(weights.expert_bytes)
+    if not shape.routed or not experts:
+        return 0.0
+    if shape.weights is not None and shape.experts_total:
+        return 1 - shape.experts_used / shape.experts_total
+    active = (shape.active_parameters or 0) / (shape.parameters or 1)
+    return min(1.0, weights.total_bytes * (1 - active) / experts)
 
 
 def _decode(
-    machine: Machine, gpu: Gpu | None, shape: ModelShape, read: int, on_gpu: float
+    machine: Machine, shape: ModelShape, weights: Weights, fit: Fit, prompt_tokens: int
 ) -> tuple[float, float]:
     """Time adds over the devices; the band is the measured spread around it."""
+    on_gpu, in_ram = _read_bytes(shape, weights, fit, prompt_tokens)
     band = ROUTED_BAND if shape.routed else BAND
     cpu_slow, cpu_fast = _cpu_bytes_per_s(machine.cores, routed=shape.routed)
-    slow = fast = 0.0
-    if on_gpu and gpu is not None and gpu.bandwidth_gbs is not None:
-        low, high = GPU_SHARE[gpu.vendor][shape.routed]
-        if read < SMALL_MODEL_BYTES:
-            low = high = min(low, SMALL_MODEL_SHARE)
-        peak = gpu.bandwidth_gbs * GB
-        slow += read * on_gpu / (low * peak * band[0])
-        fast += read * on_gpu / (high * peak * band[1])
-    slow += read * (1 - on_gpu) / (cpu_slow * band[0])
-    fast += read * (1 - on_gpu) / (cpu_fast * band[1])
+    slow = in_ram / (cpu_slow * band[0])
+    fast = in_ram / (cpu_fast * band[1])
+    for gpu, part in _parts(fit.devices):
+        share = _bandwidth_share(gpu)[shape.routed]
+        if on_gpu < SMALL_MODEL_BYTES:
+            share = min(share, SMALL_MODEL_SHARE)
+        peak = (gpu.bandwidth_gbs or 0) * GB
+        slow += on_gpu * part / (share * band[0] * peak)
+        fast += on_gpu * part / (min(1.0, share * band[1]) * peak)
     low, high = MOST_TOKENS_PER_S
     return min(low, 1 / slow) if slow else low, min(high, 1 / fast) if fast else high
+
+
+def _bandwidth_share(gpu: Gpu) -> Shares:
+    major = (gpu.compute_capability or "").partition(".")[0]
+    if gpu.vendor == "nvidia" and major.isdecimal():
+        return next(shares for least, shares in NVIDIA_SHARES if int(major) >= least)
+    return VENDOR_SHARES[gpu.vendor]
 
 
 def _cpu_bytes_per_s(cores: int | None, *, routed: bool) -> tuple[float, float]:
@@ -183,7 +216,7 @@ def _cpu_bytes_per_s(cores: int | None, *, routed: bool) -> tuple[float, float]:
 
 
 def _prompt_seconds(
-    machine: Machine, gpu: Gpu | None, shape: ModelShape, prompt_tokens: int, fit: Fit
+    machine: Machine, shape: ModelShape, weights: Weights, fit: Fit, prompt_tokens: int
 ) -> tuple[float, float] | None:
     """Fast and slow seconds to read a prompt; None when the arithmetic is not known.
 
@@ -198,16 +231,32 @@ def _prompt_seconds(
         cores = max(1, machine.cores or ASSUMED_CORES)
         slow_rate, fast_rate = (rate * cores for rate in CPU_TFLOPS_PER_CORE)
         return work / fast_rate, work / (slow_rate / 2 if shape.routed else slow_rate)
-    if gpu is None or gpu.bandwidth_gbs is None or gpu.vendor not in GPU_TFLOPS_PER_GBS:
-        return None
-    share = ROUTED_PROMPT_SHARE if shape.routed else (1.0, 1.0)
-    low, high = GPU_TFLOPS_PER_GBS[gpu.vendor]
-    fetched = 0
+    low_share, high_share = ROUTED_PROMPT_SHARE if shape.routed else (1.0, 1.0)
+    fast = slow = 0.0
+    for gpu, part in _parts(fit.devices):
+        rates = _tflops(gpu)
+        if rates is None:
+            return None
+        slow += part * work / (rates[0] * low_share)
+        fast += part * work / (rates[1] * high_share)
     if fit.placement == "split":
-        embedding = shape.weights.embedding_bytes if shape.weights is not None else 0
-        fetched = max(0, (fit.weights_cpu_bytes or 0) - embedding)
-    fetches = -(-prompt_tokens // MICRO_BATCH_TOKENS) * fetched / GB
-    slow_way, fast_way = FETCH_GBS
-    fast = work / (high * share[1] * gpu.bandwidth_gbs) + fetches / fast_way
-    slow = work / (low * share[0] * gpu.bandwidth_gbs) + fetches / slow_way
+        fetched = max(0, (fit.weights_cpu_bytes or 0) - weights.embedding_bytes) / GB
+        fetches = -(-prompt_tokens // MICRO_BATCH_TOKENS)
+        fast += fetches * fetched / FETCH_GBS[1]
+        slow += fetches * fetched / FETCH_GBS[0]
     return fast, slow
+
+
+def _tflops(gpu: Gpu) -> tuple[float, float] | None:
+    """Effective arithmetic while reading a prompt, careful and hopeful; None where not known."""
+    if gpu.vendor not in TFLOPS_PER_GBS or not gpu.bandwidth_gbs:
+        return None
+    device = devices.find(gpu.name, gpu.vram_bytes) if gpu.vendor == "nvidia" else None
+    if device is None or device.fp16_tflops is None:
+        low, high = TFLOPS_PER_GBS[gpu.vendor]
+        return low * gpu.bandwidth_gbs, high * gpu.bandwidth_gbs
+    low, high = (share * device.fp16_tflops for share in TFLOPS_SHARE)
+    return (
+        min(low, MOST_TFLOPS_PER_GBS[0] * gpu.bandwidth_gbs),
+        min(high, MOST_TFLOPS_PER_GBS[1] * gpu.bandwidth_gbs),
+    )

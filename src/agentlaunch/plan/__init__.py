@@ -31,6 +31,7 @@ from agentlaunch.plan.sizing import (
     fit_asked,
     gpu_usable,
     terms_of,
+    trained_context,
 )
 from agentlaunch.plan.steps import HandOver, Install, Load, Pull, StartEngine, Step
 from agentlaunch.plan.wish import Places, Wish, context_for
@@ -60,6 +61,7 @@ __all__ = [
     "make_plan",
     "served_name",
     "terms_of",
+    "trained_context",
     "ways_out",
     "with_reasons",
 ]

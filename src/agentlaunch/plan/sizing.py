@@ -84,9 +84,9 @@ def candidate_of(
 ) -> Candidate:
     """One model at one context as a candidate; `ModelUnavailable` when nothing tells its size."""
     terms = terms_of(survey, wish, context_tokens, kv_cache_type)
-    terms = replace(terms, reusable_bytes=reusable_bytes)
+    terms = replace(terms, reusable_bytes=max(reusable_bytes, terms.reusable_bytes))
     here = Here(
-        weights.path is not None,
+        weights.path is not None and not survey.simulated,
         weights.projector_bytes,
         survey.measured.get(weights.digest or ""),
     )
@@ -118,7 +118,18 @@ def terms_of(survey: Survey, wish: Wish, context_tokens: int, kv_cache_type: str
         ),
         min_context_tokens=agent.min_context_tokens,
         first_word_limit_s=FIRST_WORD_LIMIT_S,
+        reusable_bytes=_idle_bytes(survey),
         gpu_usable=gpu_usable(survey),
+    )
+
+
+def _idle_bytes(survey: Survey) -> int:
+    """What engines of ours hold that no session uses: a launch ends them when it needs it."""
+    return sum(
+        held.size_bytes or 0
+        for engine in survey.engines
+        if engine.state == "running" and not engine.sessions
+        for held in engine.loaded
     )
 
 

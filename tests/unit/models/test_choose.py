@@ -142,7 +142,7 @@ def test_two_choices_are_named_where_they_differ() -> None:
     choice = ranked(computer(32, card(12, 360)))
     assert choice.fast is not None
     assert choice.smarter is not None
-    assert (choice.fast.id, choice.smarter.id) == ("qwen3.5:4b", "qwen3.6:35b")
+    assert (choice.fast.name, choice.smarter.id) == ("Qwen3.5 4b", "qwen3.6:35b")
 
 
 def test_the_fullest_request_that_is_answered_soon_enough_is_taken() -> None:

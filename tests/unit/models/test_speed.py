@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentlaunch.machine import devices
 from agentlaunch.machine.facts import Gpu, Machine
 from agentlaunch.models.fit import fit
 from agentlaunch.models.memory import Allocation
@@ -65,7 +66,7 @@ def test_two_cores_are_as_slow_as_they_were_measured() -> None:
 def test_a_card_of_unknown_bandwidth_gives_no_estimate() -> None:
     found = estimate(computer(8, card(None)))
     assert (found.decode_tokens_per_s, found.first_word_s) == (None, None)
-    assert "unknown" in found.because[0]
+    assert "not known" in found.because[0]
 
 
 def test_what_does_not_fit_or_has_no_size_has_no_speed() -> None:
@@ -114,3 +115,70 @@ def test_more_cores_are_never_slower(cores: int, more: int) -> None:
     assert many.decode_tokens_per_s is not None
     assert few.decode_tokens_per_s.low <= many.decode_tokens_per_s.low
     assert few.decode_tokens_per_s.high <= many.decode_tokens_per_s.high
+
+
+def test_a_split_reads_each_part_where_it_lies() -> None:
+    """A mixture whose dense part lies on the card: 3.2 GiB are read there, 1.7 GiB in RAM."""
+    layers, expert, rest = 48, 330 << 20, 40 << 20
+    shape = replace(
+        EIGHT_B,
+        layers=(LayerCache(4, 128, 128),) * layers,
+        parameters=30_000_000_000,
+        active_parameters=3_300_000_000,
+        experts_total=128,
+        experts_used=8,
+        expert_feed_forward_length=768,
+        weights=Weights(
+            layers * (expert + rest) + (1 << 29),
+            1 << 28,
+            False,
+            (expert + rest,) * layers,
+            (expert,) * layers,
+            100 << 20,
+        ),
+    )
+    host = computer(8, card(256, gib=8))
+    placed = fit(host, shape, Allocation(32_768))
+    assert (placed.placement, len(placed.devices)) == ("split", 1)
+    assert shape.weights is not None
+    assert 0 < placed.gpu_expert_bytes < sum(shape.weights.expert_bytes)
+    found = speed(host, shape, placed, prompt_tokens=20_000).decode_tokens_per_s
+    assert found is not None
+    used = 8 / 128
+    on_card = (placed.weights_gpu_bytes or 0) - placed.gpu_expert_bytes * (1 - used)
+    in_ram = (sum(shape.weights.expert_bytes) - placed.gpu_expert_bytes) * used
+    cache = 20_000 * layers * 4 * 256 * 2
+    seconds = (on_card + cache) / (0.31 * 256e9) + in_ram / (0.45 * 51.2e9)
+    assert found.low < 1 / seconds < found.high
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_card_that_holds_the_model_counts_and_not_the_first(order: tuple[int, int]) -> None:
+    small, large = card(112, gib=4), card(1008, gib=24)
+    both = [replace(small, name="small"), replace(large, name="large")]
+    found = estimate(computer(8, *(both[i] for i in order)))
+    assert found == estimate(computer(8, both[1]))
+    blind = replace(both[1], bandwidth_gbs=None)
+    assert estimate(computer(8, both[0], blind)).decode_tokens_per_s is None
+
+
+@pytest.mark.parametrize(
+    ("name", "gib", "capability", "low", "high"),
+    [
+        ("RTX 3060", 12, "8.6", 15, 44),  # 43 TFLOP/s were seen
+        ("RTX 3090", 24, "8.6", 40, 125),  # 66
+        ("RTX 5090", 32, "12.0", 100, 275),  # 200
+        ("GTX 1070", 8, "6.1", 3.5, 12),
+    ],
+)
+def test_reading_a_prompt_follows_the_arithmetic_of_the_card(
+    name: str, gib: int, capability: str, low: float, high: float
+) -> None:
+    size = gib * GIB
+    gpu = Gpu(name, "nvidia", size, size, False, 500.0, None, None, "t", capability)
+    device = devices.find(name, size)
+    assert device is not None
+    found = estimate(computer(8, replace(gpu, bandwidth_gbs=device.bandwidth_gbs)))
+    assert found.first_word_s is not None
+    work = 4096 * (2 * 8.03e9 + 4 * 32 * 32 * 128 * 4096 / 2) / 1e12
+    assert low <= work / found.first_word_s.high <= work / found.first_word_s.low <= high
