@@ -115,7 +115,7 @@ class Setting:
     """One row of the settings table: what it is, how its text is read, who may set it."""
 
     name: str
-    kind: Literal["text", "size", "tokens", "minutes", "choice"]
+    kind: Literal["text", "size", "tokens", "minutes", "seconds", "choice"]
     default: str | int | None
     help: str
     choices: tuple[str, ...] = ()
@@ -135,6 +135,9 @@ SETTINGS: tuple[Setting, ...] = (
         "slim", "choice", "auto", "send the agent's smaller prompt", ("auto", "off", "on"), True
     ),
     Setting("max_download", "size", 30 * 10**9, "largest download that --yes agrees to"),
+    Setting(
+        "first_word_limit", "seconds", 60, "how late the first word may come when a model is chosen"
+    ),
     Setting("idle_minutes", "minutes", 15, "minutes without work before an engine of ours ends"),
 )
 _BY_NAME = {row.name: row for row in SETTINGS}
@@ -233,12 +236,13 @@ def parse_value(row: Setting, raw: object, *, where: str) -> str | int | None:
                 code="bad-value",
             )
         return int(number) * (1024 if number != text.lower() else 1)
-    if row.kind == "minutes":
+    if row.kind in ("minutes", "seconds"):
+        most = 1440 if row.kind == "minutes" else 3600
         short = text.isascii() and text.isdecimal() and len(text) <= 4
-        if not (short and 1 <= int(text) <= 1440):
+        if not (short and 1 <= int(text) <= most):
             raise UsageError(
-                f"{where}: {text!r} is not a number of minutes",
-                hint="a whole number from 1 to 1440",
+                f"{where}: {text!r} is not a number of {row.kind}",
+                hint=f"a whole number from 1 to {most}",
                 code="bad-value",
             )
         return int(text)

@@ -212,6 +212,14 @@ class Talk:
         self.out.write(clean(text, limit=None) + "\n")
         self.out.flush()
 
+    def answer_folded(self, text: str, *, indent: int) -> None:
+        """A long line of the answer, folded at the terminal's width; a pipe gets it whole."""
+        if not _is_terminal(self.out) and "COLUMNS" not in os.environ:
+            self.answer(text)
+            return
+        self.out.write(_wrapped(clean(text, limit=None), self.width, " " * indent) + "\n")
+        self.out.flush()
+
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table on stdout, whose last column may be sentences.
 

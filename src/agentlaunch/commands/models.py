@@ -230,22 +230,24 @@ def _draw_model(talk: Talk, data: Mapping[str, Any], candidate: Candidate) -> No
     fit = candidate.fit
     talk.answer(f"{data['id']} ({data['architecture'] or 'unknown architecture'})")
     if data["strengths"] is not None:
-        talk.answer(f"  {data['strengths']}")
+        talk.answer_folded(f"  {data['strengths']}", indent=2)
         talk.answer(f"  licence     {data['licence']}, released {data['released']}")
     if data["min_ollama"] is not None:
         talk.answer(f"  Ollama      reads it from {data['min_ollama']} on")
     talk.answer(f"  context     up to {data['context_max_tokens'] or '?'} tokens")
     talk.answer(f"  tools       {_yes(data['tools'])}")
     talk.answer(f"  at {fit.context_tokens:,} tokens ({fit.kv_cache_type} cache, {fit.evidence}):")
-    for name, size in (
-        ("weights", fit.weights_bytes),
-        ("cache", fit.kv_bytes + fit.state_bytes),
-        ("compute", fit.compute_bytes),
-        ("overhead", fit.overhead_bytes),
-        ("together", fit.total_bytes),
-        ("budget", fit.budget_bytes),
+    lie = fit.weights_cpu_bytes if fit.placement == "cpu" else fit.weights_gpu_bytes
+    about = fit.weights_bytes is None and lie is not None
+    for name, size, mark in (
+        ("weights", lie if about else fit.weights_bytes, " or so" if about else ""),
+        ("cache", fit.kv_bytes + fit.state_bytes, ""),
+        ("compute", fit.compute_bytes, ""),
+        ("overhead", fit.overhead_bytes, ""),
+        ("together", fit.total_bytes, ""),
+        ("budget", fit.budget_bytes, ""),
     ):
-        talk.answer(f"    {name:9} {format_memory(size):>10}")
+        talk.answer(f"    {name:9} {format_memory(size):>10}{mark}")
     talk.answer(f"  verdict     {fit.verdict or 'unknown'} ({fit.placement})")
     decode, first = candidate.speed.decode_tokens_per_s, candidate.speed.first_word_s
     if decode is not None:
@@ -256,9 +258,9 @@ def _draw_model(talk: Talk, data: Mapping[str, Any], candidate: Candidate) -> No
             f"with the agent's {candidate.request} prompt"
         )
     for reason in data["fit"]["because"]:
-        talk.answer(f"  - {reason}")
+        talk.answer_folded(f"  - {reason}", indent=4)
     for problem in data["problems"]:
-        talk.answer(f"  ! {problem['text']}")
+        talk.answer_folded(f"  ! {problem['text']}", indent=4)
 
 
 def _draw_memory(

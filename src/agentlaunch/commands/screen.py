@@ -42,7 +42,7 @@ def other_ways(made: plan.LaunchPlan) -> list[str]:
         sooner = choice.fast.speed.first_word_s
         if first is None or (sooner is not None and sooner.middle < first.middle):
             rows.append(f"fast: --model {choice.fast.id}")
-    if first is not None and first.middle > plan.FIRST_WORD_LIMIT_S and not made.context.slim:
+    if first is not None and first.middle > made.wish.first_word_limit_s and not made.context.slim:
         tiers = made.wish.agent.tiers
         share = tiers[-1].interactive_tokens / tiers[0].interactive_tokens
         rows.append(

@@ -121,6 +121,7 @@ def look(
         args=tuple(args),
         skip_proof=skip_proof,
         output_limit_tokens=_output_limit(agent),
+        first_word_limit_s=float(values["first_word_limit"].value),
     )
     talk.detail("looking at this machine")
     return Asked(

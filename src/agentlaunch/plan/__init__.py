@@ -23,7 +23,6 @@ from agentlaunch.plan.remarks import (
 )
 from agentlaunch.plan.sizing import (
     CONTEXT_STEPS,
-    FIRST_WORD_LIMIT_S,
     Chosen,
     candidate_of,
     choose_model,
@@ -40,7 +39,6 @@ from agentlaunch.units import format_bytes
 
 __all__ = [
     "CONTEXT_STEPS",
-    "FIRST_WORD_LIMIT_S",
     "Chosen",
     "HandOver",
     "Install",
@@ -234,12 +232,12 @@ def _embedded_plan(
             *context_warning(context),
         ),
         choice=choice,
-        lighter=lighter(survey, wish) if _is_slow(candidate) else None,
+        lighter=lighter(survey, wish) if _is_slow(candidate, wish) else None,
     )
 
 
-def _is_slow(candidate: Candidate) -> bool:
-    return is_slow(candidate.speed, FIRST_WORD_LIMIT_S)
+def _is_slow(candidate: Candidate, wish: Wish) -> bool:
+    return is_slow(candidate.speed, wish.first_word_limit_s)
 
 
 def _check_disk(survey: Survey, steps: list[Step]) -> None:

@@ -10,7 +10,7 @@ from agentlaunch.agents.base import Agent
 from agentlaunch.errors import MachineCannot
 from agentlaunch.models.candidate import Candidate, is_slow
 from agentlaunch.models.choose import Choice
-from agentlaunch.plan.sizing import FIRST_WORD_LIMIT_S, choose_model
+from agentlaunch.plan.sizing import choose_model
 from agentlaunch.plan.wish import Wish
 from agentlaunch.survey import Survey
 from agentlaunch.units import format_memory
@@ -36,7 +36,7 @@ def lighter(
     ]
     for agent in sorted(smaller, key=lambda row: -row.first_request_tokens):
         pick = choose_model(survey, replace(wish, agent=agent, slim="auto", args=())).pick
-        if pick is not None and not is_slow(pick.speed, FIRST_WORD_LIMIT_S):
+        if pick is not None and not is_slow(pick.speed, wish.first_word_limit_s):
             return Lighter(agent, pick)
     return None
 

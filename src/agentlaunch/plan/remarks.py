@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agentlaunch.context import ContextPlan
-from agentlaunch.plan.sizing import FIRST_WORD_LIMIT_S, Chosen, gpu_usable
+from agentlaunch.models.candidate import is_slow
+from agentlaunch.plan.sizing import Chosen, gpu_usable
 from agentlaunch.plan.wish import Wish
 from agentlaunch.survey import Survey, Weights
 
@@ -50,7 +51,7 @@ def model_warnings(
                 ("weak-model", f"{chosen.id} is known to be {candidate.status} as an agent")
             )
         first = candidate.speed.first_word_s
-        if first is not None and first.middle > FIRST_WORD_LIMIT_S:
+        if first is not None and is_slow(candidate.speed, wish.first_word_limit_s):
             text = (
                 f"the first word may take {first.low / 60:.0f} to {first.high / 60:.0f} minutes "
                 "on this machine; "

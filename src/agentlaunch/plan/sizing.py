@@ -26,7 +26,6 @@ from agentlaunch.survey import Survey, Weights
 
 CONTEXT_STEPS = (262_144, 131_072, 98_304, 65_536, 49_152, 40_960, 32_768, 24_576, 16_384, 8_192)
 SMALLEST_CONTEXT = 2_048
-FIRST_WORD_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def choose_model(survey: Survey, wish: Wish) -> choose.Choice:
             if not all(best[row.id].fit.fits for row in rows):
                 unfit.append(model)
         pending = unfit
-    return choose.rank(best.values(), first_word_limit_s=FIRST_WORD_LIMIT_S)
+    return choose.rank(best.values(), first_word_limit_s=wish.first_word_limit_s)
 
 
 def default_context(wish: Wish, weights: Weights) -> int:
@@ -117,7 +116,7 @@ def terms_of(survey: Survey, wish: Wish, context_tokens: int, kv_cache_type: str
             for tier in tiers
         ),
         min_context_tokens=agent.min_context_tokens,
-        first_word_limit_s=FIRST_WORD_LIMIT_S,
+        first_word_limit_s=wish.first_word_limit_s,
         reusable_bytes=_idle_bytes(survey),
         gpu_usable=gpu_usable(survey),
     )

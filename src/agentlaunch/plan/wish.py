@@ -24,6 +24,8 @@ class Wish:
     skip_proof: bool = False
     output_limit_tokens: int | None = None
     """The user's own cap on one reply, from the agent's own variable."""
+    first_word_limit_s: float = 60.0
+    """How late the first word may come when a model is chosen."""
     parallel: int = 1
     batch: int = 512
     flash_attention: bool | None = None
