@@ -146,6 +146,13 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
 
+    def do_HEAD(self) -> None:
+        """How large a blob is, as Ollama asks before it fetches one."""
+        data = self.registry.blobs.get(self.path.rpartition("/")[2])
+        self.send_response(404 if data is None else 200)
+        self.send_header("Content-Length", str(len(data or b"")))
+        self.end_headers()
+
     def do_GET(self) -> None:
         state = self.registry
         state.seen.append(

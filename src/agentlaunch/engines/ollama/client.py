@@ -1,0 +1,364 @@
+"""One Ollama server at an address: asked, never trusted; every fault becomes a user's error."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from agentlaunch import web
+from agentlaunch.engines.base import Loaded
+from agentlaunch.engines.ollama.replies import (
+    Event,
+    Show,
+    Tag,
+    Version,
+    error_text,
+    parse_event,
+    parse_ps,
+    parse_show,
+    parse_tags,
+    parse_version,
+    same_model,
+)
+from agentlaunch.errors import (
+    AgentlaunchError,
+    AuthNeeded,
+    EngineFailed,
+    MachineCannot,
+    ModelUnavailable,
+)
+from agentlaunch.models import show_reply
+from agentlaunch.progress import Progress, Work
+
+T = TypeVar("T")
+
+KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
+KEEP_ALIVE = "30m"
+"""The agent's own requests carry none, so from the first of them on the server's default holds."""
+
+LINE_LIMIT_BYTES = 1 << 20
+LIST_LIMIT_BYTES = 8 << 20
+LOAD_S = 1800.0
+_REPORT_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Talks to one server. `url` without a trailing slash; `key` goes to that server alone."""
+
+    url: str
+    key: str = field(default="", repr=False)
+
+    def version(self, *, deadline_s: float = 2.0) -> Version:
+        """Is it Ollama, and which? Raises `EngineFailed` with code `engine-unreachable` (nothing
+        answers), `not-ollama` (something else does) or `host-refused`, and `AuthNeeded`."""
+        reply = self._ask("GET", "/api/version", deadline_s=deadline_s)
+        found = parse_version(self._json(reply)) if reply.status == 200 else None
+        if found is None:
+            raise self._other(reply)
+        return found
+
+    def tags(self) -> tuple[Tag, ...]:
+        """The installed models."""
+        return self._list("/api/tags", parse_tags)
+
+    def loaded(self) -> tuple[Loaded, ...]:
+        """The models that it holds now, with what it really allocated."""
+        return self._list("/api/ps", parse_ps)
+
+    def show(self, model: str) -> Show:
+        """Parameters, weights and capabilities. `ModelUnavailable` when it is not there."""
+        reply = self._post("/api/show", {"model": model}, limit_bytes=LIST_LIMIT_BYTES)
+        found = parse_show(self._checked(reply, model))
+        if found is None:
+            raise self._strange("/api/show")
+        return found
+
+    def shape(self, model: str) -> show_reply.ShowReply:
+        """The model's shape, for the fit; raises `BadReply` too. Asks for every tensor."""
+        reply = self._post(
+            "/api/show",
+            {"model": model, "verbose": True},
+            deadline_s=30.0,
+            limit_bytes=show_reply.MAX_REPLY_BYTES,
+        )
+        self._checked(reply, model)
+        return show_reply.parse_reply(reply.body, name=model)
+
+    def load(
+        self, model: str, *, keep_alive: str | int = KEEP_ALIVE, limit_s: float = LOAD_S
+    ) -> Work[Loaded]:
+        """Load by an empty generate, then read back what was allocated. Raises `ModelUnavailable`,
+        `MachineCannot` (memory), `EngineFailed` (busy, failed, not among the loaded)."""
+        body = {"model": model, "keep_alive": keep_alive, "stream": False}
+        reply = yield from _meanwhile(
+            lambda: self._post("/api/generate", body, deadline_s=limit_s), f"loading {model}"
+        )
+        self._checked(reply, model)
+        found = self._held(model)
+        if found is None:  # it runs under the name of a tag that is no more: make it anew
+            self.unload(model)
+            reply = yield from _meanwhile(
+                lambda: self._post("/api/generate", body, deadline_s=limit_s), f"loading {model}"
+            )
+            self._checked(reply, model)
+            found = self._held(model)
+        if found is not None:
+            return found
+        raise EngineFailed(
+            f"Ollama says that it loaded {model}, but does not list it as loaded",
+            hint="another program may have displaced it; run the same command again",
+            code="not-loaded",
+        )
+
+    def _held(self, model: str) -> Loaded | None:
+        """The loaded row of a model. Ollama goes on under the name of another tag when that has
+        the same weights and parameters (seen with 0.33)."""
+        rows = self.loaded()
+        for row in rows:
+            if same_model(row.model, model):
+                return row
+        shown = self.show(model) if rows else None
+        for row in rows:
+            with contextlib.suppress(ModelUnavailable):
+                other = self.show(row.model)
+                same = (other.weights_digest, other.parameters)
+                if shown is not None and same == (shown.weights_digest, shown.parameters):
+                    return replace(row, model=model)
+        return None
+
+    def unload(self, model: str) -> None:
+        """Give its memory back; a model that is not there is no error."""
+        body = {"model": model, "keep_alive": 0, "stream": False}
+        reply = self._post("/api/generate", body, deadline_s=30.0)
+        if reply.status != 404:
+            self._checked(reply, model)
+
+    def delete(self, model: str) -> bool:
+        """Remove a tag; False when it was not there. Who may be deleted is `derive`'s matter."""
+        reply = self._ask("DELETE", "/api/delete", {"model": model}, deadline_s=30.0)
+        if reply.status == 404:
+            return False
+        self._refuse(reply, model)
+        return True
+
+    def events(
+        self, path: str, body: dict[str, Any], *, silence_s: float
+    ) -> Generator[Event, None, None]:
+        """The lines of a stream. A line that comes in drops must be whole within `silence_s`.
+
+        Raises `web.WebFault` when it breaks off, `EngineFailed` when the server is no Ollama, and
+        what `load` raises for an error status.
+        """
+        with contextlib.closing(self._lines(path, body, silence_s=silence_s)) as lines:
+            for line in lines:
+                event = parse_event(line)
+                if event is None:
+                    raise self._strange(path)
+                yield event
+
+    def _lines(
+        self, path: str, body: dict[str, Any], *, silence_s: float
+    ) -> Generator[bytes, None, None]:
+        exchange = web.stream(
+            "POST", self.url + path, json_body=body, headers=self._headers(), read_s=silence_s
+        )
+        with exchange as (head, chunks):
+            if head.status != 200:
+                raw = b""
+                for chunk in chunks:
+                    raw += chunk
+                    if len(raw) > LINE_LIMIT_BYTES:
+                        break
+                self._refuse(web.Reply(head.status, head.headers, raw), str(body.get("model", "")))
+                raise self._strange(path)
+            yield from _split(chunks, silence_s)
+
+    # --- one exchange ----------------------------------------------------------------------
+
+    def _headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"} if self.key else {}
+
+    def _post(
+        self, path: str, body: object, *, deadline_s: float = 15.0, limit_bytes: int | None = None
+    ) -> web.Reply:
+        return self._ask("POST", path, body, deadline_s=deadline_s, limit_bytes=limit_bytes)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        deadline_s: float = 5.0,
+        limit_bytes: int | None = None,
+    ) -> web.Reply:
+        if not (self.key.isascii() and (not self.key or self.key.isprintable())):
+            # The HTTP library would quote the header, and the key with it, in its error.
+            raise AuthNeeded(
+                "the key holds a character that no header can carry, perhaps a line break",
+                hint=f"export {KEY_VARIABLE}=… again, without it",
+            )
+        try:
+            return web.request(
+                method,
+                self.url + path,
+                json_body=body,
+                headers=self._headers(),
+                deadline_s=deadline_s,
+                limit_bytes=limit_bytes or web.JSON_LIMIT_BYTES,
+            )
+        except web.WebFault as fault:
+            raise unreachable(self.url, fault) from fault
+
+    def _list(self, path: str, parse: Callable[[object], tuple[T, ...] | None]) -> tuple[T, ...]:
+        reply = self._ask("GET", path, limit_bytes=LIST_LIMIT_BYTES)
+        found = parse(self._checked(reply, ""))
+        if found is None:
+            raise self._strange(path)
+        return found
+
+    def _checked(self, reply: web.Reply, model: str) -> object:
+        self._refuse(reply, model)
+        return self._json(reply)
+
+    def _json(self, reply: web.Reply) -> object:
+        try:
+            return reply.json()
+        except web.WebFault as fault:
+            raise self._other(reply) from fault
+
+    def _refuse(self, reply: web.Reply, model: str) -> None:
+        """Turn an error status into words; nothing for a 200."""
+        if reply.status == 200:
+            return
+        said = error_text(reply.body)
+        if reply.status == 404 and "not found" in said:
+            raise ModelUnavailable(
+                f"Ollama at {self.url} has no model {model}",
+                hint=f"agentlaunch models pull {model}",
+                code="unknown-model",
+            )
+        if reply.status == 503 and said:
+            raise EngineFailed(
+                f"Ollama at {self.url} has too many requests waiting: {said}",
+                hint="try again when it has less to do",
+                code="engine-busy",
+            )
+        if reply.status >= 500:
+            raise load_failed(model, said)
+        if reply.status == 400 and model:
+            raise ModelUnavailable(
+                f"Ollama refused {model}: {said}",
+                hint="choose another model: agentlaunch models",
+                code="model-refused",
+            )
+        raise self._other(reply)
+
+    def _other(self, reply: web.Reply) -> AgentlaunchError:
+        """Why what answered is not the Ollama that we talk to."""
+        if reply.status == 401 or (reply.status == 403 and reply.body.strip()):
+            return AuthNeeded(
+                f"{self.url} {'rejected the key' if self.key else 'wants a key'} ({reply.status})",
+                hint=f"export {KEY_VARIABLE}=… and run the same command again",
+            )
+        if reply.status == 403:  # Ollama's guard against rebound names; its body is empty (0.33)
+            return EngineFailed(
+                f"{self.url} does not answer to this host name (403)",
+                hint="name it by its address, for example OLLAMA_HOST=127.0.0.1:11434",
+                code="host-refused",
+            )
+        if 300 <= reply.status < 400:
+            target = reply.headers.get("location", "elsewhere")[:200]
+            return EngineFailed(
+                f"{self.url} redirects to {target}, which is not followed",
+                hint="set OLLAMA_HOST to the address that it really lives at",
+                code="not-ollama",
+            )
+        return EngineFailed(
+            f"what answers at {self.url} is not Ollama (HTTP {reply.status})",
+            hint="another program has that port: set OLLAMA_HOST to Ollama's address",
+            code="not-ollama",
+        )
+
+    def _strange(self, path: str) -> EngineFailed:
+        return EngineFailed(
+            f"{self.url}{path} answered something that Ollama does not say",
+            hint="is that Ollama, and of a version that we know? ollama --version",
+            code="not-ollama",
+        )
+
+
+def unreachable(url: str, fault: web.WebFault) -> EngineFailed:
+    """A web fault as the user's error."""
+    if fault.kind in ("not-json", "too-large"):
+        return EngineFailed(
+            f"what answers at {url} is not Ollama: {fault}",
+            hint="another program has that port: set OLLAMA_HOST to Ollama's address",
+            code="not-ollama",
+        )
+    return EngineFailed(str(fault), hint="start it: ollama serve", code="engine-unreachable")
+
+
+def load_failed(model: str, said: str) -> AgentlaunchError:
+    """What Ollama says with status 500: memory, or weights that it cannot load."""
+    low = said.lower()
+    if any(word in low for word in ("out of memory", "more system memory", "allocate", "oom")):
+        return MachineCannot(
+            f"Ollama has too little memory for {model}: {said}",
+            hint="choose a smaller model or --context: agentlaunch models",
+            code="no-memory",
+        )
+    return EngineFailed(
+        f"Ollama failed with {model}: {said}" if model else f"Ollama failed: {said}",
+        hint="its log says more: agentlaunch engines logs",
+        code="engine-error",
+    )
+
+
+def _split(chunks: Iterator[bytes], silence_s: float) -> Iterator[bytes]:
+    """Whole lines; the last one may lack its end."""
+    rest = b""
+    since = time.monotonic()
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line
+        now = time.monotonic()
+        if lines:
+            since = now
+        elif now - since > silence_s:
+            raise web.WebFault("timeout", f"Ollama sent no whole line within {silence_s:g} s")
+        if len(rest) > LINE_LIMIT_BYTES:
+            raise web.WebFault("too-large", f"Ollama sent a line of over {LINE_LIMIT_BYTES} bytes")
+    if rest.strip():
+        yield rest
+
+
+def _meanwhile(ask: Callable[[], T], activity: str) -> Work[T]:
+    """Run one blocking exchange aside, reporting until it is over."""
+    answers: queue.Queue[T | BaseException] = queue.Queue()
+
+    def run() -> None:
+        try:
+            answers.put(ask())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+            answers.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    yield Progress(activity)
+    while True:
+        try:
+            answer = answers.get(timeout=_REPORT_S)
+        except queue.Empty:
+            yield Progress(activity)
+            continue
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer

@@ -1,0 +1,157 @@
+"""A tag of ours for a model with the context pinned: same weights, its own `num_ctx`.
+
+Ollama takes no context from an agent's request (0.33), so the tag carries it. Its name is the
+base's with an ending that a person understands: `qwen3.5:9b` becomes `qwen3.5:9b-64k-agentlaunch`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agentlaunch import web
+from agentlaunch.engines.ollama.client import Client, load_failed
+from agentlaunch.engines.ollama.replies import Show, same_model
+from agentlaunch.errors import EngineFailed, ModelUnavailable, NotSupported, Refused
+from agentlaunch.models.refs import parse_ref
+from agentlaunch.progress import Progress, Work
+
+_ENDING = re.compile(r"(?P<base>.+)-(?P<number>[1-9][0-9]{0,8})(?P<k>k?)-agentlaunch")
+_TAG_LIMIT = 80
+_CREATE_SILENCE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A tag of ours, taken apart; `created` is False when it stood already."""
+
+    name: str
+    base: str
+    context_tokens: int
+    created: bool = False
+
+
+def derived_name(base: str, context_tokens: int) -> str:
+    """The tag's name. Raises `ModelUnavailable` for a name outside Ollama's grammar, `NotSupported`
+    when it would be longer than Ollama allows (80 characters)."""
+    if context_tokens <= 0:
+        raise ValueError("a context has at least one token")
+    ref = parse_ref(base)
+    whole = context_tokens % 1024 == 0
+    shown = f"{context_tokens // 1024}k" if whole else str(context_tokens)
+    tag = f"{ref.tag}-{shown}-agentlaunch"
+    if len(tag) > _TAG_LIMIT:
+        raise NotSupported(
+            f"the name of {base} is too long for a tag of ours",
+            hint=f"give it a shorter one: ollama cp {base} NAME",
+            code="name-too-long",
+        )
+    return f"{str(ref).rpartition(':')[0]}:{tag}"
+
+
+def parse_derived(name: str) -> Derived | None:
+    """Take a name of ours apart; None for any other."""
+    path, _, tag = name.rpartition(":")
+    found = _ENDING.fullmatch(tag)
+    if found is None or not path or "/" in tag:
+        return None
+    tokens = int(found["number"]) * (1024 if found["k"] else 1)
+    return Derived(name, f"{path}:{found['base']}", tokens)
+
+
+def derive(
+    client: Client, base: str, *, context_tokens: int, batch: int | None = None
+) -> Work[Derived]:
+    """Make sure that the tag stands: reused when it has these parameters and the base's weights.
+
+    Nothing is downloaded: `ModelUnavailable` when the base is not there. `EngineFailed` when what
+    was made does not say what was asked for.
+    """
+    name = derived_name(base, context_tokens)
+    shown = client.show(base)  # without it Ollama would pull the base, unasked (0.33)
+    if shown.cloud:
+        raise NotSupported(
+            f"{base} runs in the cloud, its context cannot be pinned",
+            hint="choose a model that runs here: agentlaunch models",
+            code="cloud-model",
+        )
+    wanted = {"num_ctx": context_tokens} | ({"num_batch": batch} if batch else {})
+    result = Derived(name, base, context_tokens)
+    with contextlib.suppress(ModelUnavailable):
+        if _serves(client.show(name), shown, wanted):
+            return result
+    yield Progress(f"deriving {name}")
+    body = {"model": name, "from": base, "parameters": wanted, "stream": True}
+    yield from _create(client, name, body)
+    if not _serves(client.show(name), shown, wanted):
+        raise EngineFailed(
+            f"Ollama made {name}, but not with the context that was asked for",
+            hint=f"remove it and try again: ollama rm {name}",
+            code="derive-failed",
+        )
+    return Derived(name, base, context_tokens, created=True)
+
+
+def _create(client: Client, name: str, body: dict[str, object]) -> Work[None]:
+    try:
+        for event in client.events("/api/create", body, silence_s=_CREATE_SILENCE_S):
+            if event.error is not None:
+                raise load_failed(name, event.error)
+            if event.status == "success":
+                return
+            yield Progress(f"deriving {name}", detail=event.status or None)
+    except web.WebFault as fault:
+        raise EngineFailed(
+            f"Ollama broke off while it made {name}: {fault}",
+            hint="run the same command again",
+            code="derive-failed",
+        ) from fault
+    raise EngineFailed(
+        f"Ollama did not finish {name}", hint="run the same command again", code="derive-failed"
+    )
+
+
+def _serves(found: Show, base: Show, wanted: dict[str, int]) -> bool:
+    """Has it these parameters, and the weights that the base has today?"""
+    if found.weights_digest != base.weights_digest:
+        return False
+    return all(found.number(name) == value for name, value in wanted.items())
+
+
+def ours(names: Iterable[str]) -> tuple[Derived, ...]:
+    """Which of these tags bear a name of ours."""
+    return tuple(found for name in names if (found := parse_derived(name)) is not None)
+
+
+def list_ours(client: Client) -> tuple[Derived, ...]:
+    """The tags of ours on a server; others that only look so are left out when removed."""
+    return ours(tag.name for tag in client.tags())
+
+
+def remove(client: Client, name: str) -> bool:
+    """Delete a tag of ours; its weights stay while the base stands. False when it is gone already.
+
+    Raises `Refused` for a tag that is not ours: another name, or without the context it names.
+    """
+    found = parse_derived(name)
+    try:
+        is_ours = found is not None and client.show(name).number("num_ctx") == found.context_tokens
+    except ModelUnavailable as error:
+        if error.code == "unknown-model":
+            return False
+        raise
+    if not is_ours:
+        raise Refused(
+            f"{name} was not made by agentlaunch",
+            hint=f"if you want it gone: ollama rm {name}",
+            code="not-ours",
+        )
+    return client.delete(name)
+
+
+def is_derived_of(name: str, base: str) -> bool:
+    """Is `name` a tag of ours for that base?"""
+    found = parse_derived(name)
+    return found is not None and same_model(found.base, base)

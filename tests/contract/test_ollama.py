@@ -1,0 +1,412 @@
+"""Ollama's API: one suite against the fake and, where `AGENTLAUNCH_TEST_OLLAMA` names the address
+of a real server, against that; the faults of the wild only against the fake."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import ollama_server
+import registry_server
+import small_model
+from agentlaunch import web
+from agentlaunch.engines.ollama.client import Client
+from agentlaunch.engines.ollama.derive import Derived, derive, list_ours, remove
+from agentlaunch.engines.ollama.pull import pull
+from agentlaunch.engines.ollama.replies import Version, cpu_share, same_model
+from agentlaunch.errors import (
+    AgentlaunchError,
+    AuthNeeded,
+    EngineFailed,
+    MachineCannot,
+    ModelUnavailable,
+    NotSupported,
+    Refused,
+)
+from agentlaunch.models.manifest import parse_manifest
+from agentlaunch.progress import Progress, finish
+from ollama_server import Fault, OllamaServer
+
+REAL = os.environ.get("AGENTLAUNCH_TEST_OLLAMA", "")
+CONTEXT = 2048
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A server, and a model that it can pull."""
+
+    client: Client
+    model: str
+    total_bytes: int
+
+
+@contextlib.contextmanager
+def _registry(weights: bytes) -> Iterator[tuple[registry_server.RegistryServer, str, int]]:
+    with registry_server.running() as registry:
+        registry.redirect_blobs_to = "http://localhost:{port}/cdn/{digest}"
+        config = json.dumps({"model_format": "gguf", "model_family": "llama",
+                             "model_type": "135M", "file_type": "Q4_1"}).encode()  # fmt: skip
+        layers = {"model": weights, "template": b"{{ .Prompt }}"}
+        name = registry.add("ns/small:q4", layers, config=config)
+        yield registry, name, parse_manifest(registry.manifests["ns/small:q4"]).total_bytes
+
+
+@pytest.fixture(
+    scope="module", params=["fake", pytest.param("real", marks=pytest.mark.needs_ollama)]
+)
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    if request.param == "fake":
+        served = _registry(b"weights" * 1000)
+        with served as (registry, name, total), ollama_server.running() as fake:
+            fake.registry = registry
+            yield Bench(Client(fake.url), name, total)
+        return
+    if not REAL:
+        pytest.skip("AGENTLAUNCH_TEST_OLLAMA names no real server")
+    client = Client(REAL)
+    with _registry(small_model.small_model().read_bytes()) as (_, name, total):
+        yield Bench(client, name, total)
+        for tag in client.tags():
+            if tag.name.startswith(name.partition(":q4")[0]):
+                client.delete(tag.name)
+
+
+@pytest.fixture
+def pulled(bench: Bench) -> Bench:
+    finish(pull(bench.client, bench.model, insecure=True))
+    return bench
+
+
+@pytest.fixture
+def fake() -> Iterator[OllamaServer]:
+    with ollama_server.running() as server:
+        yield server
+
+
+def _fails(work: Any, kind: type[AgentlaunchError]) -> tuple[str, int]:
+    with pytest.raises(kind) as caught:
+        finish(work)
+    assert caught.value.hint
+    return caught.value.code, caught.value.exit_code
+
+
+# --- the same for both -----------------------------------------------------------------------
+
+
+def test_it_says_which_version_it_is(bench: Bench) -> None:
+    assert bench.client.version().wires == (
+        "anthropic_messages", "openai_responses", "openai_chat",
+    )  # fmt: skip
+
+
+def test_a_pull_counts_all_layers_in_one_total_and_ends_with_all_of_it(bench: Bench) -> None:
+    bench.client.delete(bench.model)
+    seen = list(pull(bench.client, bench.model, insecure=True, total_bytes=bench.total_bytes))
+    assert {report.total_bytes for report in seen} == {bench.total_bytes}
+    done = [report.done_bytes or 0 for report in seen]
+    assert (done[0], done[-1], done) == (0, bench.total_bytes, sorted(done))
+
+
+def test_a_second_pull_finds_everything_there(pulled: Bench) -> None:
+    last = list(pull(pulled.client, pulled.model, insecure=True))[-1]
+    assert (last.done_bytes, last.total_bytes) == (pulled.total_bytes, pulled.total_bytes)
+
+
+def test_an_unknown_model_is_an_error_inside_a_good_stream(bench: Bench) -> None:
+    unknown = bench.model.replace("small", "nosuch")
+    work = pull(bench.client, unknown, insecure=True)
+    assert _fails(work, ModelUnavailable) == ("unknown-model", 7)
+
+
+def test_a_registry_without_tls_is_told_apart(bench: Bench) -> None:
+    bench.client.delete(bench.model)
+    assert _fails(pull(bench.client, bench.model), ModelUnavailable) == ("registry-insecure", 7)
+
+
+def test_installed_models_are_listed_with_size_and_capabilities(pulled: Bench) -> None:
+    (tag,) = (t for t in pulled.client.tags() if same_model(t.name, pulled.model))
+    assert (tag.size_bytes, tag.cloud) == (pulled.total_bytes, False)
+    assert tag.capabilities is not None
+    assert "completion" in tag.capabilities
+
+
+def test_a_model_that_is_not_there_is_no_engine_failure(bench: Bench) -> None:
+    with pytest.raises(ModelUnavailable) as caught:
+        bench.client.show("no-such-model")
+    assert (caught.value.code, caught.value.hint) == (
+        "unknown-model", "agentlaunch models pull no-such-model",
+    )  # fmt: skip
+    assert _fails(bench.client.load("no-such-model"), ModelUnavailable) == ("unknown-model", 7)
+    assert bench.client.delete("no-such-model") is False
+
+
+def test_a_derived_tag_pins_the_context_shares_the_weights_and_is_reused(pulled: Bench) -> None:
+    client = pulled.client
+    made = finish(derive(client, pulled.model, context_tokens=CONTEXT, batch=256))
+    name = f"{pulled.model}-2k-agentlaunch"
+    assert made == Derived(name, pulled.model, CONTEXT, created=True)
+    shown, base = client.show(name), client.show(pulled.model)
+    assert (shown.number("num_ctx"), shown.number("num_batch")) == (CONTEXT, 256)
+    assert shown.weights_digest == base.weights_digest is not None
+    again = finish(derive(client, pulled.model, context_tokens=CONTEXT, batch=256))
+    assert again == Derived(name, pulled.model, CONTEXT)
+    assert name in [found.name for found in list_ours(client)]
+    assert remove(client, name) is True
+    assert remove(client, name) is False
+    assert client.show(pulled.model) == base
+
+
+def test_another_batch_makes_the_tag_anew(pulled: Bench) -> None:
+    finish(derive(pulled.client, pulled.model, context_tokens=CONTEXT, batch=256))
+    again = finish(derive(pulled.client, pulled.model, context_tokens=CONTEXT, batch=128))
+    assert again.created
+    assert pulled.client.show(again.name).number("num_batch") == 128
+
+
+def test_a_base_that_is_not_there_is_not_pulled_in_passing(bench: Bench) -> None:
+    bench.client.delete(bench.model)
+    work = derive(bench.client, bench.model, context_tokens=CONTEXT)
+    assert _fails(work, ModelUnavailable) == ("unknown-model", 7)
+    assert bench.model not in [tag.name for tag in bench.client.tags()]
+
+
+def test_only_tags_of_ours_are_removed(pulled: Bench) -> None:
+    with pytest.raises(Refused, match="was not made by agentlaunch"):
+        remove(pulled.client, pulled.model)
+    assert pulled.model in [tag.name for tag in pulled.client.tags()]
+
+
+def test_the_derived_tag_is_loaded_with_its_context_and_unloaded(pulled: Bench) -> None:
+    client = pulled.client
+    name = finish(derive(client, pulled.model, context_tokens=CONTEXT, batch=256)).name
+    loaded = finish(client.load(name, keep_alive="5m"))
+    assert (loaded.model, loaded.context_tokens) == (name, CONTEXT)
+    assert loaded.size_bytes is not None
+    assert loaded.size_bytes > 0
+    assert client.loaded() == (loaded,)
+    client.unload(name)
+    limit = time.monotonic() + 10
+    while client.loaded():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def test_a_context_beyond_the_training_is_allocated_shorter_and_seen(pulled: Bench) -> None:
+    name = finish(derive(pulled.client, pulled.model, context_tokens=16384)).name
+    assert finish(pulled.client.load(name)).context_tokens == 8192
+    pulled.client.unload(name)
+
+
+# --- faults, of the fake alone ---------------------------------------------------------------
+
+TOTAL = {"status": "pulling aa", "digest": "sha256:aa", "total": 100, "completed": 40}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("pull model manifest: file does not exist", "unknown-model"),
+        ("pull model manifest: 412: newer version required", "ollama-too-old"),
+        ("write /m/blobs/x-partial: no space left on device", "no-disk"),
+        ('Get "https://r/v2/": dial tcp: lookup r: no such host', "offline"),
+        ("pull model manifest: 401: unauthorized", "registry-refused"),
+        ("pull model manifest: 403: denied", "registry-refused"),
+        ("http: no Location header in response", "registry-unsupported"),
+        ('Get "https://r": http: server gave HTTP response to HTTPS client', "registry-insecure"),
+        ('Get "https://r": net/http: TLS handshake timeout', "offline"),
+        ("max retries exceeded: unexpected EOF", "pull-stopped"),
+        ("digest mismatch, file must be downloaded again", "digest-wrong"),
+        ("something new", "pull-failed"),
+        ("\x1b[2J", "pull-failed"),
+        ({"odd": 1}, "pull-failed"),
+    ],
+)
+def test_an_error_line_within_a_good_stream_is_classified(
+    fake: OllamaServer, error: object, code: str
+) -> None:
+    fake.fault("/api/pull", Fault(lines=(TOTAL, {"error": error})))
+    assert _fails(pull(Client(fake.url), "m"), ModelUnavailable) == (code, 7)
+
+
+@pytest.mark.parametrize("fault", [Fault(lines=(TOTAL,)), Fault(lines=(TOTAL,), cut=True), Fault()])
+def test_a_pull_without_success_is_a_failure_that_can_be_resumed(
+    fake: OllamaServer, fault: Fault
+) -> None:
+    fake.fault("/api/pull", fault)
+    assert _fails(pull(Client(fake.url), "m"), ModelUnavailable) == ("pull-stopped", 7)
+
+
+def test_a_line_that_comes_in_drops_does_not_hold_us_for_ever(fake: OllamaServer) -> None:
+    fake.fault("/api/pull", Fault(body=b"x" * 1000, drip_s=0.05))
+    work = pull(Client(fake.url), "m", silence_s=0.3)
+    assert _fails(work, ModelUnavailable) == ("pull-stopped", 7)
+
+
+def test_impossible_numbers_in_a_pull_are_bounded(fake: OllamaServer) -> None:
+    odd = (
+        {"digest": "a", "total": 10, "completed": 10**30}, {"digest": "b", "total": -5},
+        {"digest": "c", "total": True}, {"digest": 7, "total": 5}, {"digest": "d", "total": 10**30},
+        {"digest": "a", "total": 10, "completed": 99}, {"status": "success"},
+    )  # fmt: skip
+    fake.fault("/api/pull", Fault(lines=odd))
+    assert list(pull(Client(fake.url), "m"))[-1] == Progress("pulling m", 10, 10, "success")
+
+
+def test_what_is_no_ndjson_is_no_ollama(fake: OllamaServer) -> None:
+    for body in (b"<html>login</html>", b"[" * 100_000, b"[1]", b"\xff\xfe"):
+        fake.fault("/api/pull", Fault(body=body))
+        assert _fails(pull(Client(fake.url), "m"), EngineFailed) == ("not-ollama", 6)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault(body=b"<html>please log in</html>"), "not-ollama"),
+        (Fault(body=b""), "not-ollama"),
+        (Fault(body=b"[" * 100_000), "not-ollama"),
+        (Fault(body=b'{"version": 33}'), "not-ollama"),
+        (Fault(body=b'{"version": "\x1b[2J"}'), "not-ollama"),
+        (Fault(gzip_zeros=30 << 20), "not-ollama"),
+        (Fault(status=404, body=b"404"), "not-ollama"),
+        (Fault(status=302, headers=(("Location", "http://portal/"),)), "not-ollama"),
+        (Fault(status=403), "host-refused"),
+        (Fault(body=b"{    }", drip_s=0.3), "engine-unreachable"),
+    ],
+)
+def test_what_answers_instead_of_ollama_is_told_apart(
+    fake: OllamaServer, fault: Fault, code: str
+) -> None:
+    fake.fault("/api/version", fault)
+    with pytest.raises(EngineFailed) as caught:
+        Client(fake.url).version(deadline_s=0.8)
+    assert (caught.value.code, caught.value.exit_code) == (code, 6)
+
+
+def test_nothing_at_the_address_is_unreachable() -> None:
+    with pytest.raises(EngineFailed) as caught:
+        Client("http://127.0.0.1:1").version()
+    assert caught.value.code == "engine-unreachable"
+
+
+def test_a_server_that_wants_a_key_is_asked_with_the_key_it_was_given(fake: OllamaServer) -> None:
+    assert Client(fake.url, "canary").version() == Version("0.33.0", (0, 33, 0))
+    assert fake.seen[-1].authorization == "Bearer canary"
+    fake.fault("/api/version", Fault(status=401, body=b"{}"))
+    with pytest.raises(AuthNeeded, match="rejected the key") as caught:
+        Client(fake.url, "canary").version()
+    assert "canary" not in str(caught.value)
+    assert "canary" not in repr(Client(fake.url, "canary"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "code"),
+    [
+        (Fault(503, b'{"error": "server busy, please try again"}'), EngineFailed, "engine-busy"),
+        (Fault(500, b'{"error": "model requires more system memory"}'), MachineCannot, "no-memory"),
+        (Fault(500, b'{"error": "unable to load model"}'), EngineFailed, "engine-error"),
+        (Fault(400, b'{"error": "m cannot generate"}'), ModelUnavailable, "model-refused"),
+    ],
+)  # fmt: skip
+def test_a_load_that_fails_says_why(
+    fake: OllamaServer, fault: Fault, kind: type[AgentlaunchError], code: str
+) -> None:
+    fake.add("m")
+    fake.fault("/api/generate", fault)
+    with pytest.raises(kind) as caught:
+        finish(Client(fake.url).load("m"))
+    assert caught.value.code == code
+
+
+def test_a_load_that_allocates_less_is_seen_with_its_share_of_main_memory(
+    fake: OllamaServer,
+) -> None:
+    fake.add("m", size=1_000_000, parameters={"num_ctx": 8192})
+    fake.allocate, fake.vram_share = 4096, 0.75
+    loaded = finish(Client(fake.url).load("m"))
+    assert loaded.context_tokens == 4096
+    assert cpu_share(loaded) == pytest.approx(0.25, abs=1e-5)
+    assert fake.bodies("/api/generate") == [{"model": "m", "keep_alive": "30m", "stream": False}]
+
+
+def test_a_model_displaced_right_after_its_load_is_not_called_loaded(fake: OllamaServer) -> None:
+    fake.add("m")
+    fake.fault("/api/ps", *[Fault(body=b'{"models": []}')] * 2)
+    assert _fails(Client(fake.url).load("m"), EngineFailed) == ("not-loaded", 6)
+
+
+def test_a_model_that_runs_under_another_tags_name_is_known_by_its_weights(
+    fake: OllamaServer,
+) -> None:
+    for name in ("one", "two"):
+        fake.add(name, weights="a" * 64, parameters={"num_ctx": 4096})
+    client = Client(fake.url)
+    first, second = (finish(client.load(name)) for name in ("one", "two"))
+    assert [row.model for row in client.loaded()] == ["one:latest"]
+    assert (second.model, second.context_tokens) == ("two", first.context_tokens)
+
+
+def test_rows_that_make_no_sense_are_passed_over(fake: OllamaServer) -> None:
+    fake.add("good")
+    rows = [7, {}, {"name": 3}, {"name": ""}, {"name": "odd", "size": "big", "details": []}]
+    fake.fault("/api/tags", Fault(body=json.dumps({"models": rows}).encode()))
+    (tag,) = Client(fake.url).tags()
+    assert (tag.name, tag.size_bytes, tag.capabilities) == ("odd", None, None)
+    fake.fault("/api/tags", Fault(body=b'{"models": {}}'))
+    with pytest.raises(EngineFailed, match="does not say"):
+        Client(fake.url).tags()
+
+
+def test_a_cloud_model_is_called_what_it_is_and_not_derived(fake: OllamaServer) -> None:
+    fake.add("big:cloud", remote_host="https://ollama.com")
+    assert [tag.cloud for tag in Client(fake.url).tags()] == [True]
+    work = derive(Client(fake.url), "big:cloud", context_tokens=CONTEXT)
+    assert _fails(work, NotSupported) == ("cloud-model", 5)
+
+
+def test_a_tag_of_ours_with_the_weights_of_yesterday_is_made_anew(fake: OllamaServer) -> None:
+    fake.add("m:1b")
+    client = Client(fake.url)
+    finish(derive(client, "m:1b", context_tokens=CONTEXT))
+    fake.add("m:1b", weights="f" * 64)
+    again = finish(derive(client, "m:1b", context_tokens=CONTEXT))
+    assert again.created
+    assert client.show(again.name).weights_digest == f"sha256:{'f' * 64}"
+
+
+def test_a_create_that_breaks_off_or_lies_is_a_failure(fake: OllamaServer) -> None:
+    fake.add("m")
+    for fault in (
+        Fault(lines=({"status": "writing manifest"},)),
+        Fault(lines=({"status": "writing manifest"},), cut=True),
+    ):
+        fake.fault("/api/create", fault)
+        work = derive(Client(fake.url), "m", context_tokens=CONTEXT)
+        assert _fails(work, EngineFailed) == ("derive-failed", 6)
+
+
+def test_a_pull_that_is_closed_closes_its_connection(fake: OllamaServer) -> None:
+    fake.fault("/api/pull", Fault(body=json.dumps(TOTAL).encode() + b"\n" + b"x" * 99, drip_s=0.01))
+    work = pull(Client(fake.url), "m")
+    reports = [next(work), next(work)]
+    work.close()
+    assert reports[-1] == Progress("pulling m", 40, 100, "pulling aa")
+
+
+@pytest.mark.needs_ollama
+@pytest.mark.skipif(not REAL, reason="AGENTLAUNCH_TEST_OLLAMA names no real server")
+@pytest.mark.parametrize("bench", ["real"], indirect=True)
+def test_a_message_to_the_derived_tag_keeps_its_context_and_does_not_reload(pulled: Bench) -> None:
+    client = pulled.client
+    name = finish(derive(client, pulled.model, context_tokens=CONTEXT, batch=256)).name
+    before = finish(client.load(name))
+    body = {"model": name, "max_tokens": 4, "messages": [{"role": "user", "content": "hi"}]}
+    reply = web.request("POST", client.url + "/v1/messages", json_body=body, deadline_s=120)
+    assert reply.status == 200
+    assert client.loaded() == (before,)
