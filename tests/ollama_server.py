@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
+import show_replies
 from agentlaunch.models.refs import parse_ref
 from registry_server import RegistryServer
 
@@ -73,6 +74,8 @@ class OllamaServer:
     allocate: int | None = None
     """Allocate so many tokens, whatever is asked."""
     vram_share: float = 0.0
+    shapes: dict[str, Any] = field(default_factory=dict)
+    """Metadata and tensors by digest of weights, told in a verbose /api/show."""
     registry: RegistryServer | None = None
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
@@ -238,6 +241,9 @@ class _Handler(BaseHTTPRequestHandler):
             "capabilities": list(model.capabilities),
             "modified_at": EXPIRES,
         }
+        if body.get("verbose") and model.weights in self.ollama.shapes:
+            whole = show_replies.reply_of(*self.ollama.shapes[model.weights])
+            reply |= {"model_info": whole["model_info"], "tensors": whole["tensors"]}
         if model.remote_host:
             reply |= {"remote_host": model.remote_host, "remote_model": body["model"]}
         self._json(200, reply)

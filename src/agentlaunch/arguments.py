@@ -226,6 +226,13 @@ def models_pull(
     return None
 
 
+def models_prune(talk: Talk) -> Result | None:
+    """Remove the tags that launches made on Ollama; models stay."""
+    from agentlaunch.commands import models as command
+
+    return command.prune(talk)
+
+
 def agents(talk: Talk) -> Result | None:
     """What can be launched, what is installed, what was tested."""
     from agentlaunch.commands import agents as command
@@ -375,7 +382,13 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "up": {"": up},
     "launch": {"": up},
     "env": {"": env},
-    "models": {"": models, "list": models, "show": models_show, "pull": models_pull},
+    "models": {
+        "": models,
+        "list": models,
+        "show": models_show,
+        "pull": models_pull,
+        "prune": models_prune,
+    },
     "agents": {"": agents, "list": agents, "show": agents_show, "install": agents_install},
     "engines": {"": engines, "list": engines, "stop": engines_stop, "logs": engines_logs},
     "doctor": {"": doctor},

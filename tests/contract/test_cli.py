@@ -63,7 +63,7 @@ def _json(capsys: pytest.CaptureFixture[str], *argv: str, status: int = 0) -> di
         (("up",), 2, "usage"),  # --json without --dry-run: the agent owns stdout
         (("up", "--engine", "http://127.0.0.1:1", "--dry-run"), 6, "engine-failed"),
         (("up", "--engine", "http://169.254.169.254", "--dry-run"), 8, "unsafe-address"),
-        (("up", "--engine", "ollama", "--dry-run"), 6, "engine-failed"),
+        (("up", "--engine", "ollama", "--dry-run"), 6, "engine-missing"),
         (("up", "--model", "/nowhere/x.gguf", "--dry-run"), 7, "model-unavailable"),
         (("up", "--model", "../../etc/passwd:x y", "--dry-run"), 7, None),
         (("models", "show", "no-such-model", "--offline"), 7, "unknown-model"),

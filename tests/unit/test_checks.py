@@ -185,6 +185,9 @@ def test_a_healthy_machine_has_nothing_more_to_tell() -> None:
     assert check(_healthy(), wanted_agents=()) == check(WELL, wanted_agents=())
 
 
+ON_OLLAMA = "agentlaunch up claude-code --engine ollama"
+
+
 def test_the_folder_of_the_models_is_named() -> None:
     (row,) = _named("disk", _healthy(models_folder=Path("/data/models")))
     assert row.message == "1.0 TB free where models go (/data/models)"
@@ -193,12 +196,12 @@ def test_the_folder_of_the_models_is_named() -> None:
 @pytest.mark.parametrize(
     ("answered", "asked", "program", "status", "remedy"),
     [
-        ("yes", False, None, "ok", None),
+        ("yes", False, None, "ok", ON_OLLAMA),
         ("other", False, None, "info", None),
         ("other", True, None, "warning", "unset OLLAMA_HOST"),
         ("nothing", True, None, "warning", "unset OLLAMA_HOST"),
         ("nothing", True, "/usr/bin/ollama", "warning", "ollama serve"),
-        ("nothing", False, "/usr/bin/ollama", "info", "ollama serve"),
+        ("nothing", False, "/usr/bin/ollama", "info", ON_OLLAMA),
         ("unsafe", True, "/usr/bin/ollama", "warning", "unset OLLAMA_HOST"),
     ],
 )

@@ -398,7 +398,7 @@ def test_a_card_that_the_engine_leaves_idle_is_named(with_metal: bool) -> None:
     survey = world(mac(64) if with_metal else computer(32, CARD))
     idle = [line for line in make(survey, weights=a_file()).because if "RTX 4090 idle" in line]
     assert len(idle) == (0 if with_metal else 1)
-    assert plan.gpu_usable(survey) is with_metal
+    assert plan.gpu_usable(survey, Wish(AGENT)) is with_metal
     assert all("--engine URL" in line for line in idle)
 
 

@@ -44,12 +44,11 @@ def chosen(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
 
 
 def ollama(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
-    """Installed, answering, absent, or another program at its address. Never driven from here."""
+    """Installed, answering, absent, or another program at its address."""
     server = survey.health.ollama if survey.health is not None else None
-    drives = "this version reads its models but does not drive it yet"
     if server is not None and server.answered == "yes":
-        text = f"Ollama {server.version} answers at {server.url}; {drives}"
-        return [Finding("ollama", "ok", text)]
+        text = f"Ollama {server.version} answers at {server.url}"
+        return [Finding("ollama", "ok", text, "agentlaunch up claude-code --engine ollama")]
     status: Status = "warning" if server is not None and server.asked else "info"
     if server is not None and server.answered == "other":
         text = f"what answers at {server.url} is not Ollama ({server.detail})"
@@ -61,4 +60,5 @@ def ollama(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
     if survey.ollama is None:
         return []
     where = f" and does not answer at {server.url}" if server is not None else ""
-    return [Finding("ollama", "info", f"Ollama is installed{where}; {drives}", "ollama serve")]
+    text = f"Ollama is installed{where}; a launch with --engine ollama starts it"
+    return [Finding("ollama", "info", text, "agentlaunch up claude-code --engine ollama")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,12 +25,19 @@ def list_engines(talk: Talk, *, watch: bool) -> Result:
     if watch and talk.policy.json:
         raise UsageError("--watch has no single JSON document", hint="leave --watch away")
     while watch:
-        draw(talk, engine.states())
+        draw(talk, states_of(engine))
         talk.answer("")
         time.sleep(WATCH_S)
-    states = engine.states()
+    states = states_of(engine)
     data = {"engines": [as_json(state) for state in states]}
     return Result("agentlaunch/engines/1", data, lambda t: draw(t, states))
+
+
+def states_of(engine: llama_cpp.LlamaCpp) -> tuple[EngineState, ...]:
+    """Ours and Ollama's, seen without changing anything."""
+    from agentlaunch.engines.ollama import life
+
+    return (*engine.states(), life.state(os.environ))
 
 
 def draw(talk: Talk, states: Sequence[EngineState]) -> None:

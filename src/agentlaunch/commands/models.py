@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.choose import Choice, misses
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.talk import Talk
-from agentlaunch.units import format_bytes, format_memory, format_span
+from agentlaunch.units import format_bytes, format_memory, format_span, plural
 
 SHOWN = 12
 """Rows of the table without `--all`; JSON has every candidate."""
@@ -315,6 +316,26 @@ def pull(talk: Talk, ref: str, *, insecure: bool) -> None:
         launch.pull_model(ref, talk, paths, insecure=insecure)
     talk.event("done", ref=str(name), size_bytes=weights.size_bytes)
     talk.say(f"{name} is here")
+
+
+def prune(talk: Talk) -> Result:
+    """Remove the tags that launches made on Ollama, after asking; weights of the base stay.
+
+    Raises `EngineFailed` where no Ollama answers, `UsageError` where nobody can be asked.
+    """
+    from agentlaunch.engines.ollama import derive, life
+
+    client = life.find(os.environ).client
+    found = derive.list_ours(client)
+    removed: list[str] = []
+    if found:
+        for row in found:
+            talk.say(f"  {row.name}: {row.base} with {row.context_tokens:,} tokens")
+        if talk.ask(f"Remove {plural(len(found), 'tag')} from Ollama?", flag="--yes"):
+            removed = [row.name for row in found if derive.remove(client, row.name)]
+    text = f"removed {', '.join(removed)}" if removed else "nothing was removed"
+    data = {"removed": removed}
+    return Result("agentlaunch/models-prune/1", data, lambda t: t.answer(text))
 
 
 def machine_json(machine: Machine) -> dict[str, Any]:

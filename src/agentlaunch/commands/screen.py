@@ -20,7 +20,7 @@ def lines(made: plan.LaunchPlan) -> list[str]:
     rows = [
         f"agent    {agent.agent.title} {version} ({where})",
         f"model    {made.model.id}" + (f", {format_memory(fit.total_bytes)}" if fit else ""),
-        f"engine   {made.url or 'embedded llama.cpp on this machine'}",
+        f"engine   {_engine(made)}",
         f"context  {made.context.engine_tokens:,} tokens"
         + (f", {made.context.tier.name} prompt" if made.context.slim else ""),
     ]
@@ -31,6 +31,13 @@ def lines(made: plan.LaunchPlan) -> list[str]:
         rows.append(f"speed    first word in about {low} to {high}")
     rows += [f"or       {text}" for text in other_ways(made)]
     return [*rows, *(f"         {reason}" for reason in made.because)]
+
+
+def _engine(made: plan.LaunchPlan) -> str:
+    if made.ollama is not None:
+        version = made.ollama.version
+        return f"Ollama {version.text} at {made.url}" if version else "Ollama, to be started"
+    return made.url or "embedded llama.cpp on this machine"
 
 
 def other_ways(made: plan.LaunchPlan) -> list[str]:
@@ -104,6 +111,8 @@ def step_text(step: plan.Step) -> str:
         return f"download {step.ref} ({format_bytes(step.size_bytes)})"
     if isinstance(step, plan.StartEngine):
         return f"{'share the running' if step.reuse else 'start the'} {step.engine} engine"
+    if isinstance(step, plan.Derive):
+        return f"pin {step.context_tokens:,} tokens for {step.base} in the tag {step.tag}"
     if isinstance(step, plan.Load):
         return f"load {step.model} with {step.context_tokens:,} tokens of context"
     return f"become {step.agent}"
@@ -125,6 +134,14 @@ def step_json(step: plan.Step) -> dict[str, Any]:
         return {"kind": step.kind, "ref": step.ref, "size_bytes": step.size_bytes}
     if isinstance(step, plan.StartEngine):
         return {"kind": step.kind, "engine": step.engine, "reuse": step.reuse}
+    if isinstance(step, plan.Derive):
+        return {
+            "kind": step.kind,
+            "base": step.base,
+            "tag": step.tag,
+            "context_tokens": step.context_tokens,
+            "batch": step.batch,
+        }
     if isinstance(step, plan.Load):
         return {"kind": step.kind, "model": step.model, "context_tokens": step.context_tokens}
     return {"kind": step.kind, "agent": step.agent}

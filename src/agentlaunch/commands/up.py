@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentlaunch import launch, plan, settings, survey, web
+from agentlaunch import launch, plan, settings, survey
 from agentlaunch.agents import find as find_agent
 from agentlaunch.agents.arguments import refuse_reserved
 from agentlaunch.agents.base import Agent
 from agentlaunch.commands import screen
 from agentlaunch.commands.result import Result
-from agentlaunch.engines import ollama_host, remote
+from agentlaunch.engines import remote
 from agentlaunch.errors import (
     AgentlaunchError,
-    EngineFailed,
     ModelUnavailable,
-    NotSupported,
     Refused,
     Terminated,
     UsageError,
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from agentlaunch.settings import Paths
 
 EMBEDDED = "embedded"
+OLLAMA = "ollama"
 DEFAULT_AGENT = "claude-code"
 
 
@@ -179,6 +178,8 @@ def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
         key = os.environ.get(remote.KEY_VARIABLE, "")
         facts = survey.look_at_remote(url, key, asked.wish.agent)
         return plan.make_plan(asked.survey, asked.wish, asked.places, remote=facts)
+    if asked.engine.lower() == OLLAMA:
+        return _on_ollama(talk, asked)
     weights = None
     if asked.wish.model is not None:
         weights = survey.look_at_model(asked.wish.model, asked.survey.catalog, asked.paths)
@@ -195,6 +196,27 @@ def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
             made = plan.make_plan(asked.survey, asked.wish, asked.places, weights=exact)
             made = plan.with_reasons(made, choice, because)
     return made
+
+
+def _on_ollama(talk: Talk, asked: Asked) -> plan.LaunchPlan:
+    """The plan on an Ollama server; a model that only it knows is described by it."""
+    facts = survey.look_at_ollama(asked.places.environ)
+    weights = None
+    if asked.wish.model is not None:
+        weights = survey.look_at_model(asked.wish.model, asked.survey.catalog, asked.paths)
+        refuse_description(weights)
+        there = facts.tag(weights.id)
+        if weights.file is None and there is not None and not there.cloud:
+            shape = facts.client.shape(there.name)
+            weights = replace(
+                weights,
+                file=shape.file,
+                size_bytes=there.size_bytes,
+                capabilities=shape.capabilities,
+            )
+        elif weights.file is None and there is None and not talk.policy.offline:
+            weights = ask_registry(talk, weights, asked)
+    return plan.make_plan(asked.survey, asked.wish, asked.places, weights=weights, ollama=facts)
 
 
 def ask_registry(talk: Talk, weights: survey.Weights, asked: Asked) -> survey.Weights:
@@ -221,7 +243,7 @@ def refuse_description(weights: survey.Weights) -> None:
 def server_url(name: str) -> str | None:
     """The address of a server of somebody else's; None for our own engine and for Ollama."""
     lowered = name.lower()
-    if lowered in (EMBEDDED, "ollama"):
+    if lowered in (EMBEDDED, OLLAMA):
         return None
     return remote.PRESETS.get(lowered) or remote.normalized_url(name)
 
@@ -232,8 +254,6 @@ def engine_url(name: str) -> str | None:
     Raises `UsageError` for what is neither a name nor an address.
     """
     lowered = name.lower()
-    if lowered == "ollama":
-        raise _ollama()
     return server_url(lowered if lowered in remote.PRESETS else name)
 
 
@@ -243,24 +263,6 @@ def refuse_without_tools(made: plan.LaunchPlan) -> None:
     file = weights.file if weights is not None else None
     if file is not None and file.takes_tools is False and not made.wish.skip_proof:
         raise launch.ignores_tools(made.model.id, made.wish.agent.title)
-
-
-def _ollama() -> AgentlaunchError:
-    """The end of `--engine ollama`: nobody is there, or somebody whom we cannot drive yet."""
-    url = ollama_host.connectable(ollama_host.parse(os.environ.get("OLLAMA_HOST")))
-    try:
-        version = web.request("GET", url + "/api/version", deadline_s=2.0).json()
-    except web.WebFault as fault:
-        return EngineFailed(
-            f"no Ollama answers at {url}: {fault}",
-            hint="start it (`ollama serve`), or leave --engine away for the embedded engine",
-        )
-    if not isinstance(version, dict) or "version" not in version:
-        return EngineFailed(f"what answers at {url} is not Ollama", hint="check OLLAMA_HOST")
-    return NotSupported(
-        "this version of agentlaunch cannot drive Ollama yet",
-        hint="leave --engine away: the embedded engine reads the models that Ollama has",
-    )
 
 
 # ---- the screen ---------------------------------------------------------------------------

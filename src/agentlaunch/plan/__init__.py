@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from agentlaunch.agents.base import Handover, Target
 from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import HIDDEN, Endpoint
 from agentlaunch.engines.base import StateName
 from agentlaunch.engines.llama_cpp import PACKAGE, WIRES
+from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.engines.remote import RemoteFacts
-from agentlaunch.errors import EngineFailed, MachineCannot, NotSupported, UsageError
+from agentlaunch.errors import EngineFailed, NotSupported, UsageError
 from agentlaunch.models import choose
-from agentlaunch.models.candidate import Candidate, is_slow
-from agentlaunch.models.fit import Fit
-from agentlaunch.plan.lighter import Lighter, lighter, nothing_fits, ways_out
+from agentlaunch.models.candidate import Candidate
+from agentlaunch.plan.lighter import lighter, lighter_where_slow, nothing_fits, ways_out
+from agentlaunch.plan.made import LaunchPlan, agent_install, check_disk, handover, served_name
+from agentlaunch.plan.ollama import ollama_plan
 from agentlaunch.plan.remarks import (
     context_warning,
     engine_reasons,
@@ -32,14 +33,14 @@ from agentlaunch.plan.sizing import (
     terms_of,
     trained_context,
 )
-from agentlaunch.plan.steps import HandOver, Install, Load, Pull, StartEngine, Step
+from agentlaunch.plan.steps import Derive, HandOver, Install, Load, Pull, StartEngine, Step
 from agentlaunch.plan.wish import Places, Wish, context_for
-from agentlaunch.survey import AgentState, Survey, Weights
-from agentlaunch.units import format_bytes
+from agentlaunch.survey import Survey, Weights
 
 __all__ = [
     "CONTEXT_STEPS",
     "Chosen",
+    "Derive",
     "HandOver",
     "Install",
     "LaunchPlan",
@@ -65,41 +66,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchPlan:
-    """Everything a launch will do, printable, comparable, undone by not doing it."""
-
-    wish: Wish
-    agent: AgentState
-    engine: str
-    url: str | None
-    model: Chosen
-    remote: RemoteFacts | None
-    context: ContextPlan
-    steps: tuple[Step, ...]
-    handover: Handover
-    because: tuple[str, ...]
-    warnings: tuple[tuple[str, str], ...] = ()
-    choice: choose.Choice | None = None
-    lighter: Lighter | None = None
-    """Another agent that would answer sooner, where this one is slow here."""
-
-    @property
-    def fit(self) -> Fit | None:
-        return self.model.candidate.fit if self.model.candidate is not None else None
-
-    @property
-    def download_bytes(self) -> int:
-        """What the plan would bring over the network; an unknown size counts as nothing."""
-        total = 0
-        for step in self.steps:
-            if isinstance(step, Pull):
-                total += step.size_bytes or 0
-            elif isinstance(step, Install):
-                total += step.package.download_bytes or step.package.size_bytes
-        return total
-
-
 def make_plan(
     survey: Survey,
     wish: Wish,
@@ -107,8 +73,10 @@ def make_plan(
     *,
     weights: Weights | None = None,
     remote: RemoteFacts | None = None,
+    ollama: OllamaFacts | None = None,
 ) -> LaunchPlan:
-    """Decide everything. `weights` is the model that was asked for, `remote` the server.
+    """Decide everything. `weights` is the model that was asked for, `remote` or `ollama` the
+    server that was.
 
     Raises `MachineCannot` with the nearest miss in numbers, `NotSupported`, `UsageError`.
     """
@@ -119,6 +87,8 @@ def make_plan(
         )
     if remote is not None:
         return _remote_plan(survey, wish, places, remote)
+    if ollama is not None:
+        return ollama_plan(survey, wish, places, ollama, weights)
     return _embedded_plan(survey, wish, places, weights)
 
 
@@ -156,7 +126,7 @@ def _remote_plan(survey: Survey, wish: Wish, places: Places, facts: RemoteFacts)
     agent = survey.agents[wish.agent.name]
     if not endpoint.is_loopback:
         warnings.append(("remote-engine", f"your code goes to {facts.url}"))
-    steps = (*_agent_install(agent), HandOver(wish.agent.name))
+    steps = (*agent_install(agent), HandOver(wish.agent.name))
     return LaunchPlan(
         wish=wish,
         agent=agent,
@@ -199,17 +169,17 @@ def _embedded_plan(
     if reuse == "running":
         chosen = _holding_its_memory(survey, wish, chosen, candidate)
         candidate = chosen.candidate or candidate
-    because += [*candidate.fit.because, *engine_reasons(survey)]
+    because += [*candidate.fit.because, *engine_reasons(survey, wish)]
     endpoint = Endpoint("http://127.0.0.1:0", WIRES, name, HIDDEN)
     # The agent first: what it needs (Node.js) may be missing, and is told before anything comes.
-    steps: list[Step] = _agent_install(agent)
+    steps: list[Step] = agent_install(agent)
     if not survey.engine_installed:
         steps.append(Install(PACKAGE))
     present = weights.path is not None if weights is not None else candidate.installed
     if not present:
         size = weights.size_bytes if weights is not None else candidate.size_bytes
         steps.append(Pull(chosen.id, size))
-    _check_disk(survey, steps)
+    check_disk(survey, steps)
     steps += [
         StartEngine("embedded", reuse is not None),
         Load(name, context.engine_tokens),
@@ -232,30 +202,8 @@ def _embedded_plan(
             *context_warning(context),
         ),
         choice=choice,
-        lighter=lighter(survey, wish) if _is_slow(candidate, wish) else None,
+        lighter=lighter_where_slow(survey, wish, candidate),
     )
-
-
-def _is_slow(candidate: Candidate, wish: Wish) -> bool:
-    return is_slow(candidate.speed, wish.first_word_limit_s)
-
-
-def _check_disk(survey: Survey, steps: list[Step]) -> None:
-    """Raise `MachineCannot` when what would be brought is more than the disk has, all together."""
-    free = survey.machine.disk_free_bytes
-    needed = sum(
-        step.package.size_bytes + (step.package.download_bytes or 0)  # the cache keeps a copy
-        if isinstance(step, Install)
-        else (step.size_bytes or 0)
-        for step in steps
-        if isinstance(step, Install | Pull)
-    )
-    if free is not None and needed > free:
-        raise MachineCannot(
-            f"this needs {format_bytes(needed)} on disk, {format_bytes(free)} are free",
-            hint="free some space; `agentlaunch clean` lists what is ours",
-            code="no-disk",
-        )
 
 
 def _serving(survey: Survey, chosen: Chosen, context: ContextPlan) -> StateName | None:
@@ -296,39 +244,3 @@ def with_reasons(
 ) -> LaunchPlan:
     """The same plan with the choice that led to it: sized exactly, chosen from the catalog."""
     return replace(made, choice=choice, because=because)
-
-
-def handover(
-    wish: Wish, agent: AgentState, endpoint: Endpoint, context: ContextPlan, places: Places
-) -> Handover:
-    """What the agent would become with this endpoint; asked again with the real one."""
-    binary = str(agent.path) if agent.path is not None else wish.agent.binary
-    return wish.agent.prepare(
-        Target(
-            binary=binary,
-            endpoint=endpoint,
-            context=context,
-            home=wish.home,
-            home_folder=places.homes / wish.agent.name,
-            runtime_folder=places.runtime,
-            run_name=places.run_name,
-            environ=places.environ,
-            args=wish.args,
-        )
-    )
-
-
-def served_name(model_id: str) -> str:
-    """The name under which the embedded engine serves a model: its own, without a file's suffix."""
-    return model_id.removesuffix(".gguf")
-
-
-def _agent_install(agent: AgentState) -> list[Step]:
-    if agent.installed:
-        return []
-    if agent.agent.package is None:
-        raise NotSupported(
-            f"{agent.agent.title} is not installed, and agentlaunch cannot install it",
-            hint=f"install it, so that `{agent.agent.binary}` is on PATH",
-        )
-    return [Install(agent.agent.package)]

@@ -41,6 +41,12 @@ def lighter(
     return None
 
 
+def lighter_where_slow(survey: Survey, wish: Wish, candidate: Candidate) -> Lighter | None:
+    """The lighter agent, where this one's first word comes too late."""
+    slow = is_slow(candidate.speed, wish.first_word_limit_s)
+    return lighter(survey, wish) if slow else None
+
+
 def nothing_fits(survey: Survey, choice: Choice, wish: Wish) -> MachineCannot:
     """Why no model was chosen, with the nearest miss in numbers and everything that would help."""
     tokens = wish.context_tokens or wish.agent.min_context_tokens

@@ -9,11 +9,11 @@ from agentlaunch.plan.wish import Wish
 from agentlaunch.survey import Survey, Weights
 
 
-def engine_reasons(survey: Survey) -> list[str]:
+def engine_reasons(survey: Survey, wish: Wish) -> list[str]:
     """Why this engine may not be the best that the machine could have."""
     lines = []
     cards = [gpu for gpu in survey.machine.gpus if gpu.vendor in {"nvidia", "amd"}]
-    if cards and not gpu_usable(survey):
+    if cards and not gpu_usable(survey, wish):
         lines.append(
             f"the embedded engine computes on the CPU and leaves the {cards[0].name} idle: "
             "Ollama or a llama.cpp server with GPU support will be faster (--engine URL)"

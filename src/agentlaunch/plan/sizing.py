@@ -118,7 +118,7 @@ def terms_of(survey: Survey, wish: Wish, context_tokens: int, kv_cache_type: str
         min_context_tokens=agent.min_context_tokens,
         first_word_limit_s=wish.first_word_limit_s,
         reusable_bytes=_idle_bytes(survey),
-        gpu_usable=gpu_usable(survey),
+        gpu_usable=gpu_usable(survey, wish),
     )
 
 
@@ -158,10 +158,11 @@ def fit_asked(survey: Survey, wish: Wish, weights: Weights) -> Candidate:
     raise _too_large(weights.id, min(misses, key=lambda row: row.total_bytes or 0))
 
 
-def gpu_usable(survey: Survey) -> bool:
-    """The embedded engine's published builds use Metal on macOS and the CPU elsewhere; which engine
-    a simulated machine would have is not known, so its graphics count."""
-    return survey.simulated or survey.machine.os == "darwin"
+def gpu_usable(survey: Survey, wish: Wish) -> bool:
+    """Ollama computes on graphics; the embedded engine's published builds use Metal on macOS and
+    the CPU elsewhere. Which engine a simulated machine would have is not known: there they count.
+    """
+    return survey.simulated or wish.engine == "ollama" or survey.machine.os == "darwin"
 
 
 def _steps_down(wanted: int, smallest: int) -> tuple[int, ...]:

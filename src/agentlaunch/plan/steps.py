@@ -35,6 +35,17 @@ class StartEngine:
 
 
 @dataclass(frozen=True, slots=True)
+class Derive:
+    """Give the server a tag of the model with its context pinned; the weights are shared."""
+
+    base: str
+    tag: str
+    context_tokens: int
+    batch: int
+    kind: Literal["derive"] = "derive"
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Load the model with a context, and read back what was allocated."""
 
@@ -51,4 +62,4 @@ class HandOver:
     kind: Literal["hand-over"] = "hand-over"
 
 
-Step = Install | Pull | StartEngine | Load | HandOver
+Step = Install | Pull | StartEngine | Derive | Load | HandOver

@@ -15,6 +15,7 @@ class Wish:
     """What was asked for; None means: choose for me."""
 
     agent: Agent
+    engine: str = "embedded"
     model: str | None = None
     context_tokens: int | None = None
     kv_cache: str = "auto"

@@ -19,9 +19,11 @@ from typing import Any
 from agentlaunch import files, managed, process, records
 from agentlaunch.agents import AGENTS
 from agentlaunch.agents.base import Agent
+from agentlaunch.endpoint import is_loopback
 from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import EngineState
-from agentlaunch.errors import AgentlaunchError, Refused
+from agentlaunch.engines.ollama.facts import OllamaFacts
+from agentlaunch.errors import AgentlaunchError, EngineFailed, Refused
 from agentlaunch.machine import probe
 from agentlaunch.machine.facts import LiveFacts, Machine
 from agentlaunch.models import catalog, store
@@ -42,6 +44,7 @@ __all__ = [
     "find_agent",
     "look",
     "look_at_model",
+    "look_at_ollama",
     "look_at_remote",
     "look_for_overrides",
     "remembered_agent",
@@ -89,6 +92,8 @@ class Survey:
     health: health.Health | None = None
     """What `examine` found besides; None where only a launch was to be prepared."""
 
+    served_tags: frozenset[str] = frozenset()
+    """Names of the models in the store of the server that was asked for."""
     measured: Mapping[str, Measurement] = field(default_factory=dict)
     """Speeds that `bench` measured here, by the digest of the weights."""
 
@@ -100,8 +105,8 @@ class Survey:
 
     @property
     def installed_tags(self) -> frozenset[str]:
-        """Names of the models that lie in a store here."""
-        return frozenset(str(model.ref) for model in self.stored)
+        """Names of the models that lie in a store here, or in that of a server."""
+        return frozenset(str(model.ref) for model in self.stored) | self.served_tags
 
 
 def look(paths: Paths, ask: Asking | None = None) -> Survey:
@@ -237,6 +242,29 @@ def ask_version(state: AgentState) -> AgentState:
 def look_at_remote(url: str, key: str, agent: Agent) -> remote.RemoteFacts:
     """What the server at `url` is and serves."""
     return remote.probe(remote.normalized_url(url), key=key, wires=agent.wires)
+
+
+def look_at_ollama(environ: Mapping[str, str]) -> OllamaFacts:
+    """The Ollama that answers, or the one that can be started here.
+
+    Raises `EngineFailed` where none is installed and none answers, or somebody else does.
+    """
+    from agentlaunch.engines.ollama import life
+
+    try:
+        found = life.find(environ)
+    except EngineFailed as error:
+        local = is_loopback(life.client_of(environ).url)
+        if error.code != "engine-unreachable" or not local:
+            raise
+        if process.find_program("ollama", life.KNOWN_PLACES) is None:
+            raise EngineFailed(
+                "Ollama is not installed, and nothing answers where it would be",
+                hint=f"{life.how_to_install()}, or leave --engine away for the embedded engine",
+                code="engine-missing",
+            ) from error
+        return OllamaFacts(life.client_of(environ), None)
+    return OllamaFacts(found.client, found.version, found.client.tags(), found.client.loaded())
 
 
 def config_folder(agent: Agent, environ: Mapping[str, str]) -> Path:

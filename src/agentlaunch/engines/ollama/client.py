@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from agentlaunch import web
+from agentlaunch.endpoint import is_loopback
 from agentlaunch.engines.base import Loaded
 from agentlaunch.engines.ollama.replies import (
     Event,
@@ -53,6 +54,11 @@ class Client:
 
     url: str
     key: str = field(default="", repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Does it run on this machine?"""
+        return is_loopback(self.url)
 
     def version(self, *, deadline_s: float = 2.0) -> Version:
         """Is it Ollama, and which? Raises `EngineFailed` with code `engine-unreachable` (nothing

@@ -23,6 +23,7 @@ from agentlaunch.errors import (
     ModelUnavailable,
     Refused,
 )
+from agentlaunch.launch import ollama
 from agentlaunch.models import store
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.plan import Install, LaunchPlan, Places, Pull, handover, served_name
@@ -71,7 +72,7 @@ def prepare(
     for step in plan.steps:
         if isinstance(step, Install):
             _timed(talk, f"installed {step.package.source}", _install(step, talk, paths))
-        elif isinstance(step, Pull):
+        elif isinstance(step, Pull) and plan.ollama is None:
             _timed(talk, f"downloaded {step.ref}", _pull(step, talk, paths, insecure=insecure))
     agent = survey.ask_version(survey.find_agent(plan.wish.agent, paths))
     if agent.path is None:
@@ -80,7 +81,7 @@ def prepare(
         tested = ", ".join(plan.wish.agent.tested_versions)
         text = f"{plan.wish.agent.title} {agent.version} was not tested with agentlaunch ({tested})"
         talk.warn(text, code="untested-version")
-    served = _serve(plan, talk, paths, idle_minutes)
+    served = _serve(plan, talk, paths, idle_minutes, insecure=insecure)
     given = handover(plan.wish, agent, served.endpoint, plan.context, where)
     return Ready(dataclasses.replace(plan, agent=agent), served, given)
 
@@ -172,8 +173,14 @@ def pull_model(ref: str, talk: Talk, paths: Paths, *, insecure: bool) -> store.S
         raise
 
 
-def _serve(plan: LaunchPlan, talk: Talk, paths: Paths, idle_minutes: int) -> Served:
+def _serve(
+    plan: LaunchPlan, talk: Talk, paths: Paths, idle_minutes: int, *, insecure: bool
+) -> Served:
     begun = time.monotonic()
+    if plan.ollama is not None:
+        served = ollama.serve(plan, plan.ollama, talk, paths, insecure=insecure)
+        _refuse_without_tools(plan, served)
+        return served
     if plan.remote is not None:
         served = talk.follow(
             remote.Remote(plan.remote).serve(
@@ -191,9 +198,13 @@ def _serve(plan: LaunchPlan, talk: Talk, paths: Paths, idle_minutes: int) -> Ser
         talk.say(f"{served.endpoint.model} is loaded already: reused{others} ({took})")
     else:
         talk.say(f"loaded {served.endpoint.model} with {served.context_tokens:,} tokens ({took})")
+    _refuse_without_tools(plan, served)
+    return served
+
+
+def _refuse_without_tools(plan: LaunchPlan, served: Served) -> None:
     if served.tools is False and not plan.wish.skip_proof:
         raise ignores_tools(served.endpoint.model, plan.wish.agent.title)
-    return served
 
 
 def ignores_tools(model: str, agent: str) -> CheckFailed:

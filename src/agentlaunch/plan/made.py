@@ -1,0 +1,110 @@
+"""LaunchPlan, the value that a plan is, and what every engine's plan is made with. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentlaunch.agents.base import Handover, Target
+from agentlaunch.context import ContextPlan
+from agentlaunch.endpoint import Endpoint
+from agentlaunch.engines.ollama.facts import OllamaFacts
+from agentlaunch.engines.remote import RemoteFacts
+from agentlaunch.errors import MachineCannot, NotSupported
+from agentlaunch.models import choose
+from agentlaunch.models.fit import Fit
+from agentlaunch.plan.lighter import Lighter
+from agentlaunch.plan.sizing import Chosen
+from agentlaunch.plan.steps import Install, Pull, Step
+from agentlaunch.plan.wish import Places, Wish
+from agentlaunch.survey import AgentState, Survey
+from agentlaunch.units import format_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """Everything a launch will do, printable, comparable, undone by not doing it."""
+
+    wish: Wish
+    agent: AgentState
+    engine: str
+    url: str | None
+    model: Chosen
+    remote: RemoteFacts | None
+    context: ContextPlan
+    steps: tuple[Step, ...]
+    handover: Handover
+    because: tuple[str, ...]
+    warnings: tuple[tuple[str, str], ...] = ()
+    choice: choose.Choice | None = None
+    ollama: OllamaFacts | None = None
+    lighter: Lighter | None = None
+    """Another agent that would answer sooner, where this one is slow here."""
+
+    @property
+    def fit(self) -> Fit | None:
+        return self.model.candidate.fit if self.model.candidate is not None else None
+
+    @property
+    def download_bytes(self) -> int:
+        """What the plan would bring over the network; an unknown size counts as nothing."""
+        total = 0
+        for step in self.steps:
+            if isinstance(step, Pull):
+                total += step.size_bytes or 0
+            elif isinstance(step, Install):
+                total += step.package.download_bytes or step.package.size_bytes
+        return total
+
+
+def check_disk(survey: Survey, steps: list[Step]) -> None:
+    """Raise `MachineCannot` when what would be brought is more than the disk has, all together."""
+    free = survey.machine.disk_free_bytes
+    needed = sum(
+        step.package.size_bytes + (step.package.download_bytes or 0)  # the cache keeps a copy
+        if isinstance(step, Install)
+        else (step.size_bytes or 0)
+        for step in steps
+        if isinstance(step, Install | Pull)
+    )
+    if free is not None and needed > free:
+        raise MachineCannot(
+            f"this needs {format_bytes(needed)} on disk, {format_bytes(free)} are free",
+            hint="free some space; `agentlaunch clean` lists what is ours",
+            code="no-disk",
+        )
+
+
+def handover(
+    wish: Wish, agent: AgentState, endpoint: Endpoint, context: ContextPlan, places: Places
+) -> Handover:
+    """What the agent would become with this endpoint; asked again with the real one."""
+    binary = str(agent.path) if agent.path is not None else wish.agent.binary
+    return wish.agent.prepare(
+        Target(
+            binary=binary,
+            endpoint=endpoint,
+            context=context,
+            home=wish.home,
+            home_folder=places.homes / wish.agent.name,
+            runtime_folder=places.runtime,
+            run_name=places.run_name,
+            environ=places.environ,
+            args=wish.args,
+        )
+    )
+
+
+def served_name(model_id: str) -> str:
+    """The name under which the embedded engine serves a model: its own, without a file's suffix."""
+    return model_id.removesuffix(".gguf")
+
+
+def agent_install(agent: AgentState) -> list[Step]:
+    if agent.installed:
+        return []
+    if agent.agent.package is None:
+        raise NotSupported(
+            f"{agent.agent.title} is not installed, and agentlaunch cannot install it",
+            hint=f"install it, so that `{agent.agent.binary}` is on PATH",
+        )
+    return [Install(agent.agent.package)]

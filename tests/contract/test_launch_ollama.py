@@ -1,0 +1,164 @@
+"""`up --engine ollama` against the fake: pulled, pinned, loaded, read back, handed over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_mock import MockerFixture
+
+import ollama_server
+import registry_server
+import schemas
+from agentlaunch import records
+from agentlaunch.cli import main
+from agentlaunch.settings import paths
+from gguf_writer import small_llama, write_gguf
+from launcher import fake_agent
+from ollama_server import Fault, OllamaServer
+
+TOOLS = ("completion", "tools")
+
+
+@pytest.fixture
+def ollama(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture
+) -> Iterator[OllamaServer]:
+    """A server at OLLAMA_HOST with one small model, and a Claude Code on PATH that never runs."""
+    folder = fake_agent(tmp_path / "bin", "")
+    header = small_llama(template="{{ tools }}")
+    weights = write_gguf(tmp_path / "m.gguf", *header).read_bytes()
+    with registry_server.running() as registry, ollama_server.running() as fake:
+        registry.add("ns/small:q4", {"model": weights})
+        fake.registry = registry
+        fake.shapes[hashlib.sha256(weights).hexdigest()] = header
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setenv("OLLAMA_HOST", fake.url)
+        mocker.patch("os.execvpe", side_effect=SystemExit)
+        yield fake
+
+
+def ref(server: OllamaServer) -> str:
+    assert server.registry is not None
+    return f"{server.registry.host}/ns/small:q4"
+
+
+def launch(server: OllamaServer, *more: str) -> int:
+    argv = ["up", "claude-code", "--engine", "ollama", "--model", ref(server), "--context", "4096"]
+    try:
+        return main([*argv, "--insecure", "--yes", "--skip-proof", *more])
+    except SystemExit:
+        return 0
+
+
+def test_a_launch_pulls_pins_loads_and_reads_back(
+    ollama: OllamaServer, mocker: MockerFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import os
+
+    assert launch(ollama) == 0
+    tag = f"{ref(ollama)}-4k-agentlaunch"
+    (created,) = ollama.bodies("/api/create")
+    assert (created["model"], created["from"]) == (tag, ref(ollama))
+    assert created["parameters"] == {"num_ctx": 4096, "num_batch": 512}
+    assert ollama.loaded == {tag: 4096}
+    said = capsys.readouterr().err
+    assert f"loaded {tag} with 4,096 tokens" in said
+    assert "expected" in said  # what was predicted stands beside what was allocated
+    kept = records.Records(paths().state).recall("allocations", tag)
+    assert kept is not None
+    assert kept["predicted_bytes"] > 0
+    (call,) = os.execvpe.call_args_list  # type: ignore[attr-defined]
+    argv = call.args[1]
+    assert argv[argv.index("--model") + 1] == tag
+
+
+def test_a_second_launch_pulls_and_pins_nothing(ollama: OllamaServer) -> None:
+    assert launch(ollama) == launch(ollama) == 0
+    assert len(ollama.bodies("/api/pull")) == len(ollama.bodies("/api/create")) == 1
+
+
+def test_the_dry_run_names_the_tag_and_changes_nothing(
+    ollama: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch(ollama, "--dry-run", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    schemas.check(document)
+    steps = {step["kind"]: step for step in document["data"]["steps"]}
+    assert steps["derive"]["tag"] == f"{ref(ollama)}-4k-agentlaunch"
+    assert steps["derive"]["context_tokens"] == 4096
+    changing = {"/api/pull", "/api/create", "/api/generate", "/api/delete"}
+    assert changing.isdisjoint(seen.path for seen in ollama.seen)
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "status", "code"),
+    [
+        (
+            "/api/pull",
+            Fault(lines=({"status": "pulling manifest"}, {"error": "no space left on device"})),
+            7,
+            "no-disk",
+        ),
+        ("/api/pull", Fault(lines=({"status": "pulling manifest"},)), 7, "pull-stopped"),
+        ("/api/create", Fault(lines=({"status": "writing manifest"},)), 6, "derive-failed"),
+        ("/api/generate", Fault(503, b'{"error":"server busy"}'), 6, "engine-busy"),
+        ("/api/generate", Fault(500, b'{"error":"out of memory"}'), 4, "no-memory"),
+    ],
+)
+def test_each_step_that_fails_ends_with_its_status_and_no_hand_over(
+    ollama: OllamaServer, tmp_path: Path, path: str, fault: Fault, status: int, code: str
+) -> None:
+    import os
+
+    ollama.fault(path, fault)
+    file = tmp_path / "status.json"
+    assert launch(ollama, "--status-file", str(file)) == status
+    assert json.loads(file.read_text())["exit"] == status
+    assert os.execvpe.call_args_list == []  # type: ignore[attr-defined]
+
+
+def test_less_context_than_planned_is_refused(
+    ollama: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ollama.allocate = 2048
+    assert launch(ollama) == 6
+    said = capsys.readouterr().err
+    assert "allocated 2,048 tokens of context, 4,096 were planned" in said
+    assert "--context 2048" in said
+
+
+def test_offline_nothing_is_pulled(
+    ollama: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch(ollama, "--offline") == 7
+    assert ollama.bodies("/api/pull") == []
+
+
+def test_what_launches_made_is_pruned_and_nothing_else(
+    ollama: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ollama.add("mine:latest")
+    assert launch(ollama) == 0
+    capsys.readouterr()
+    assert main(["models", "prune", "--yes", "--json"]) == 0
+    document: Any = json.loads(capsys.readouterr().out)
+    schemas.check(document)
+    assert document["data"]["removed"] == [f"{ref(ollama)}-4k-agentlaunch"]
+    assert set(ollama.models) == {"mine:latest", ref(ollama)}
+
+
+def test_engines_tells_what_ollama_holds(
+    ollama: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert launch(ollama) == 0
+    capsys.readouterr()
+    assert main(["engines", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["data"]["engines"]
+    (row,) = [row for row in rows if row["name"] == "ollama"]
+    assert (row["state"], row["version"], row["url"]) == ("running", "0.33.0", ollama.url)
+    assert row["loaded"][0]["context_tokens"] == 4096
