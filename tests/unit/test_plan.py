@@ -375,9 +375,9 @@ def test_the_header_of_a_file_knows_better_than_the_catalog_about_tools() -> Non
 
 
 def test_a_first_word_after_minutes_is_said_with_the_way_out() -> None:
-    made = make(world(computer(64)), weights=listed("gemma4:31b"))
+    made = make(world(computer(64)), weights=listed("gemma4:31b"), model="gemma4:31b")
     assert made.context.tier.name == "slim"  # chosen for its speed: the window carries both
-    assert "a smaller model is quicker" in dict(made.warnings)["slow-first-word"]
+    assert "shows what is quicker" in dict(made.warnings)["slow-first-word"]
     whole = make(world(computer(64)), weights=listed("gemma4:31b"), slim="off")
     assert whole.context.tier.name == "full"
     assert "--slim on" in dict(whole.warnings)["slow-first-word"]

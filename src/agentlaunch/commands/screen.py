@@ -9,7 +9,7 @@ from agentlaunch import plan
 from agentlaunch.agents.base import Unset
 from agentlaunch.endpoint import HIDDEN
 from agentlaunch.talk import Talk
-from agentlaunch.units import format_bytes, format_memory, format_seconds
+from agentlaunch.units import format_bytes, format_memory, format_span
 
 
 def lines(made: plan.LaunchPlan) -> list[str]:
@@ -27,8 +27,7 @@ def lines(made: plan.LaunchPlan) -> list[str]:
     candidate = made.model.candidate
     if candidate is not None and candidate.speed.first_word_s is not None:
         band = candidate.speed.first_word_s
-        low, high = format_seconds(band.low), format_seconds(band.high)
-        rows.append(f"speed    first word in about {low} to {high}")
+        rows.append(f"speed    first word in about {format_span(band.low, band.high)}")
     rows += [f"or       {text}" for text in other_ways(made)]
     return [*rows, *(f"         {reason}" for reason in made.because)]
 

@@ -155,6 +155,11 @@ def _pick_reason(pick: Candidate, pickable: list[Candidate], limit_s: float) -> 
         )
     if pick.status == "weak":
         return "nothing stronger fits this machine"
-    if len(pickable) > 1 and any(row.place > pick.place for row in pickable):
-        return "stronger models are slower to the first word here, or do not fit in one place"
-    return "the strongest that fits"
+    stronger = [row for row in pickable if row.place > pick.place]
+    if not stronger:
+        return "the strongest that fits"
+    if all(row.fit.placement == "split" != pick.fit.placement for row in stronger):
+        return "stronger models do not fit in one place"
+    if any(row.speed.first_word_s is None for row in (pick, *stronger)):
+        return "recommended before stronger models, of which less is known"
+    return "stronger models are slower to the first word here, or do not fit in one place"

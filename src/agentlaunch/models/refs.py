@@ -74,6 +74,8 @@ def parse_ref(text: str) -> Ref:
     path, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:  # that colon belongs to the port
         path, tag = rest, DEFAULT_TAG
+    if colon and not tag:
+        _refuse("tag", text)
     parts = path.split("/")
     if len(parts) > 3 or (separator and len(parts) != 3):
         _refuse("name", text)
@@ -97,7 +99,7 @@ def looks_like_path(text: str) -> bool:
 def _refuse(part: str, text: str) -> NoReturn:
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     raise ModelUnavailable(
-        f"{shown!r} is not the {part} of a model" if part != "name" else f"{shown!r} is no model",
+        f"{shown!r} is no name of a model" + (f": its {part} is wrong" if part != "model" else ""),
         hint=_HINT,
         code="bad-model-name",
     )

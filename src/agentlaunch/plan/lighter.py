@@ -76,6 +76,9 @@ def ways_out(survey: Survey, choice: Choice, wish: Wish) -> list[str]:
         ways.append(
             f"a lighter agent: `agentlaunch up {other.agent.name}` would work with {other.pick.id}"
         )
+    least = wish.agent.min_context_tokens
+    if (wish.context_tokens or 0) > least or wish.parallel > 1:
+        ways.append(f"less to hold: --context {least}" + (", one slot" * (wish.parallel > 1)))
     miss = choice.nearest_miss
     if miss is not None:
         short = format_memory(miss.needed_bytes - miss.available_bytes)

@@ -7,6 +7,7 @@ from agentlaunch.models.candidate import is_slow
 from agentlaunch.plan.sizing import Chosen, gpu_usable
 from agentlaunch.plan.wish import Wish
 from agentlaunch.survey import Survey, Weights
+from agentlaunch.units import format_span
 
 
 def engine_reasons(survey: Survey, wish: Wish) -> list[str]:
@@ -52,15 +53,11 @@ def model_warnings(
             )
         first = candidate.speed.first_word_s
         if first is not None and is_slow(candidate.speed, wish.first_word_limit_s):
-            text = (
-                f"the first word may take {first.low / 60:.0f} to {first.high / 60:.0f} minutes "
-                "on this machine; "
-            )
-            text += (
-                "a smaller model is quicker"
-                if context.slim
-                else "`--slim on` sends a smaller prompt, a smaller model is quicker"
-            )
+            text = f"the first word may take {format_span(first.low, first.high)} on this machine"
+            if not context.slim:
+                text += "; `--slim on` sends a smaller prompt"
+            elif wish.model is not None:
+                text += "; `agentlaunch models` shows what is quicker"
             rows.append(("slow-first-word", text))
     return rows
 

@@ -95,9 +95,11 @@ def candidate_of(
         return consider(survey.machine, model, variant, terms, here, shape=shape)
     if weights.file is not None:
         return of_file(survey.machine, weights.id, weights.file, terms, here)
+    near = survey.catalog.suggest(weights.id)
+    hint = "run it once without --offline, or name a path to its .gguf"
     raise ModelUnavailable(
         f"{weights.id} is neither here nor in the catalog, so nothing is known about its size",
-        hint="run it once without --offline, or name a path to its .gguf",
+        hint=f"did you mean {', '.join(near)}? Else {hint}" if near else hint,
         code="unknown-model",
     )
 
