@@ -23,7 +23,6 @@ from agentlaunch.errors import (
     ModelUnavailable,
     Refused,
 )
-from agentlaunch.launch import ollama
 from agentlaunch.models import store
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.plan import Install, LaunchPlan, Places, Pull, handover, served_name
@@ -178,6 +177,10 @@ def _serve(
 ) -> Served:
     begun = time.monotonic()
     if plan.ollama is not None:
+        from agentlaunch.launch import (
+            ollama,  # its rooms cost milliseconds that others need not pay
+        )
+
         served = ollama.serve(plan, plan.ollama, talk, paths, insecure=insecure)
         _refuse_without_tools(plan, served)
         return served

@@ -71,6 +71,7 @@ class _Row:
     by_memory_mhz: Mapping[int, float] = field(default_factory=dict)
 
 
+@functools.lru_cache(maxsize=64)
 def find(
     name: str,
     vram_bytes: int | None = None,
