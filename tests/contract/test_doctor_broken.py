@@ -209,7 +209,7 @@ def an_unknown_engine_in_the_settings(world: World) -> None:
     world.settings('engine = "warp"\n')
 
 
-@row(3, ("settings", "error", "cannot drive Ollama yet"))
+@row(3, ("settings", "error", "Ollama is not installed"))
 def ollama_in_the_settings(world: World) -> None:
     world.settings('engine = "ollama"\n')
 

@@ -162,3 +162,50 @@ def test_engines_tells_what_ollama_holds(
     (row,) = [row for row in rows if row["name"] == "ollama"]
     assert (row["state"], row["version"], row["url"]) == ("running", "0.33.0", ollama.url)
     assert row["loaded"][0]["context_tokens"] == 4096
+
+
+def test_a_shell_is_pointed_at_the_tag_that_a_launch_made(
+    ollama: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = ["env", "claude-code", "--engine", "ollama", "--model", ref(ollama), "--context", "4096"]
+    assert launch(ollama) == 0
+    capsys.readouterr()
+    assert main([*ask, "--shell", "json"]) == 0
+    given = json.loads(capsys.readouterr().out)["data"]
+    assert f"{ref(ollama)}-4k-agentlaunch" in given["argv"]
+    del ollama.models[f"{ref(ollama)}-4k-agentlaunch"]
+    assert main([*ask, "--shell", "json"]) == 6
+
+
+def test_models_are_ranked_with_what_the_server_has(
+    ollama: OllamaServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollama.add("qwen3.5:4b")
+    monkeypatch.setenv("AGENTLAUNCH_ENGINE", "ollama")
+    assert main(["models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["data"]["candidates"]
+    assert [row["id"] for row in rows if row["installed"]] == ["qwen3.5:4b"]
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
+    assert main(["models", "--json"]) == 0
+    assert [row["code"] for row in json.loads(capsys.readouterr().out)["warnings"]] == [
+        "engine-missing"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("169.254.169.254:80", 8),  # link-local: no model server lives there
+        ("http://me:secret@127.0.0.1:11434", 2),
+        ("127.0.0.1:1", 6),
+    ],
+)
+def test_an_address_that_no_launch_may_use_is_refused(
+    host: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["up", "claude-code", "--engine", "ollama", "--dry-run"]) == status
+    said = capsys.readouterr().err
+    assert "hint: " in said
+    assert "secret" not in said

@@ -13,7 +13,7 @@ from agentlaunch.commands import up
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import Served, ServeRequest
-from agentlaunch.errors import EngineFailed, ModelUnavailable, Refused, UsageError
+from agentlaunch.errors import EngineFailed, ModelUnavailable, NotSupported, Refused, UsageError
 from agentlaunch.models import identity, measured
 from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.refs import looks_like_path
@@ -57,6 +57,10 @@ def run(talk: Talk, ref: str | None, flags: Mapping[str, object | None], *, runs
     if runs < 1:
         raise UsageError("--runs must be 1 or more", code="bad-value")
     asked = up.look(talk, {**flags, "model": ref}, ())
+    if asked.wish.engine == up.OLLAMA:
+        raise NotSupported(
+            "models on Ollama are not measured yet", hint="add --engine embedded", code="no-bench"
+        )
     url = up.engine_url(asked.engine)
     made = _of_embedded(talk, asked, runs) if url is None else _of_remote(talk, asked, url, runs)
     _remark(talk, made)

@@ -153,9 +153,9 @@ def _chosen(values: Mapping[str, Value], seen: Survey, paths: Paths) -> tuple[Fi
 
 
 def _check_engine(name: str) -> None:
-    """As `up` would take it; Ollama is told apart without asking it a second time."""
-    if name.lower() == "ollama":
-        raise NotSupported("this version of agentlaunch cannot drive Ollama yet")
+    """As `up` would take it: Ollama must answer or be here to be started."""
+    if name.lower() == up.OLLAMA:
+        survey.look_at_ollama(os.environ)
     up.engine_url(name)
 
 

@@ -16,6 +16,7 @@ from agentlaunch.commands.result import Result
 from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines import llama_cpp
+from agentlaunch.engines.ollama.facts import TOKEN, OllamaFacts
 from agentlaunch.errors import EngineFailed, NotSupported, UsageError
 from agentlaunch.talk import Talk
 
@@ -71,6 +72,8 @@ def _find(made: plan.LaunchPlan, paths: settings.Paths) -> _Found:
         endpoint = Endpoint(made.remote.url, made.remote.wires, model.name, made.remote.key)
         words = f"{made.remote.url} {model.name} {made.context.engine_tokens} {home}"
         return _Found(endpoint, made.context, hashlib.sha256(words.encode()).hexdigest()[:16])
+    if made.ollama is not None:
+        return _on_ollama(made, made.ollama)
     name = plan.served_name(made.model.id)
     path = made.model.weights.path if made.model.weights is not None else None
     for running in llama_cpp.LlamaCpp(paths).running():
@@ -90,6 +93,20 @@ def _find(made: plan.LaunchPlan, paths: settings.Paths) -> _Found:
         hint=f"start it with a launch: agentlaunch up {wish.agent.name}",
         code="engine-not-running",
     )
+
+
+def _on_ollama(made: plan.LaunchPlan, facts: OllamaFacts) -> _Found:
+    """The server with the tag that a launch made; the model is loaded by the first request."""
+    tag = next(step.tag for step in made.steps if isinstance(step, plan.Derive))
+    if facts.version is None or facts.tag(tag) is None:
+        raise EngineFailed(
+            f"Ollama has no tag {tag}" if facts.version is not None else "Ollama does not run",
+            hint=f"make it with a launch: agentlaunch up {made.wish.agent.name} --engine ollama",
+            code="engine-not-running",
+        )
+    endpoint = Endpoint(facts.client.url, facts.wires, tag, facts.client.key or TOKEN)
+    words = f"{facts.client.url} {tag} {made.wish.home}"
+    return _Found(endpoint, made.context, hashlib.sha256(words.encode()).hexdigest()[:16])
 
 
 def as_json(given: Handover) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from agentlaunch import launch, plan, settings, survey
 from agentlaunch.commands import memory_chart, ranking, up
 from agentlaunch.commands.result import Result
 from agentlaunch.context import padded
-from agentlaunch.errors import ModelUnavailable, UsageError
+from agentlaunch.errors import EngineFailed, ModelUnavailable, UsageError
 from agentlaunch.machine.facts import Machine
 from agentlaunch.models import budget, catalog
 from agentlaunch.models.candidate import Candidate
@@ -134,6 +134,13 @@ def _look(
 ) -> up.Asked:
     asked = up.look(talk, flags, (), simulate=simulate)
     url = up.server_url(asked.engine) if simulate is None else None
+    if asked.wish.engine == up.OLLAMA and simulate is None:
+        try:
+            facts = survey.look_at_ollama(asked.places.environ)
+            seen = asked.survey.on_ollama(facts)
+            asked = dataclasses.replace(asked, survey=seen)
+        except EngineFailed as error:  # what would fit there is still worth knowing
+            talk.warn(error.message, code=error.code)
     if url is not None:
         talk.warn(
             f"the models run at {url}: what that machine can hold is not known here",

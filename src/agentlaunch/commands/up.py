@@ -110,8 +110,10 @@ def look(
     agent = find_agent(str(name))
     refuse_reserved(agent.title, agent.reserved, tuple(args))
     refuse_project_endpoint(values["model"])
+    engine = str(values["engine"].value or EMBEDDED)
     wish = plan.Wish(
         agent=agent,
+        engine=OLLAMA if engine.lower() == OLLAMA else EMBEDDED,
         model=values["model"].value,
         context_tokens=values["context"].value,
         kv_cache=values["kv_cache"].value,
@@ -125,7 +127,7 @@ def look(
     talk.detail("looking at this machine")
     return Asked(
         wish=wish,
-        engine=str(values["engine"].value or EMBEDDED),
+        engine=engine,
         survey=see(paths, simulate),
         paths=paths,
         places=launch.places(paths),

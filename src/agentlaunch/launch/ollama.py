@@ -10,15 +10,13 @@ from agentlaunch import records
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.base import Loaded, Served
 from agentlaunch.engines.ollama import derive, life, pull, replies
-from agentlaunch.engines.ollama.facts import NAME, OllamaFacts
+from agentlaunch.engines.ollama.facts import NAME, TOKEN, OllamaFacts
 from agentlaunch.errors import EngineFailed, ModelUnavailable, Refused
 from agentlaunch.plan import Derive, LaunchPlan, Pull
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_memory, format_seconds
 
-TOKEN = "ollama"  # noqa: S105 - no secret: it is asked for nowhere
-"""Ollama asks for none; agents want one."""
 SPILL_SHARE = 0.01
 
 

@@ -28,12 +28,7 @@ def ollama_plan(
     `MachineCannot` where nothing fits."""
     _refuse(asked, facts, weights)
     wish = replace(asked, engine=NAME, kv_cache="f16")
-    seen = replace(
-        survey,
-        stored=(),
-        served_tags=frozenset(tag.name for tag in facts.tags if not tag.cloud),
-        engines=(facts.state,),
-    )
+    seen = survey.on_ollama(facts)
     choice: choose.Choice | None = None
     if weights is not None:
         candidate = fit_asked(seen, wish, weights)

@@ -23,7 +23,7 @@ from agentlaunch.endpoint import is_loopback
 from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import EngineState
 from agentlaunch.engines.ollama.facts import OllamaFacts
-from agentlaunch.errors import AgentlaunchError, EngineFailed, Refused
+from agentlaunch.errors import AgentlaunchError, EngineFailed, Refused, UsageError
 from agentlaunch.machine import probe
 from agentlaunch.machine.facts import LiveFacts, Machine
 from agentlaunch.models import catalog, store
@@ -53,6 +53,9 @@ __all__ = [
 ]
 
 VERSION_TIMEOUT_S = 5.0
+_OLLAMA_HOST_HINT = (
+    "unset OLLAMA_HOST, or set it to HOST:PORT; a key goes in AGENTLAUNCH_ENGINE_KEY"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,11 @@ class Survey:
     """Names of the models in the store of the server that was asked for."""
     measured: Mapping[str, Measurement] = field(default_factory=dict)
     """Speeds that `bench` measured here, by the digest of the weights."""
+
+    def on_ollama(self, facts: OllamaFacts) -> Survey:
+        """The same world with this server as its engine: its store, and what it holds."""
+        tags = frozenset(tag.name for tag in facts.tags if not tag.cloud)
+        return replace(self, stored=(), served_tags=tags, engines=(facts.state,), measured={})
 
     @property
     def measured_tags(self) -> dict[str, Measurement]:
@@ -247,10 +255,19 @@ def look_at_remote(url: str, key: str, agent: Agent) -> remote.RemoteFacts:
 def look_at_ollama(environ: Mapping[str, str]) -> OllamaFacts:
     """The Ollama that answers, or the one that can be started here.
 
-    Raises `EngineFailed` where none is installed and none answers, or somebody else does.
+    Raises `EngineFailed` where none is installed and none answers, or somebody else does;
+    `UsageError` and `Refused` for an address in OLLAMA_HOST that no launch may use.
     """
     from agentlaunch.engines.ollama import life
 
+    url = life.client_of(environ).url
+    if "@" in url:  # a password may stand there, and no message of ours may repeat it
+        raise UsageError("OLLAMA_HOST holds a user or a key", hint=_OLLAMA_HOST_HINT)
+    try:
+        remote.normalized_url(url)
+    except (Refused, UsageError) as error:
+        error.hint = _OLLAMA_HOST_HINT
+        raise
     try:
         found = life.find(environ)
     except EngineFailed as error:

@@ -10,6 +10,8 @@ from agentlaunch.engines.ollama.client import Client
 from agentlaunch.engines.ollama.replies import Tag, Version, same_model
 
 NAME = "ollama"
+TOKEN = "ollama"  # noqa: S105 - no secret: it is asked for nowhere
+"""Ollama asks for none; agents want one."""
 ALL_WIRES: tuple[Wire, ...] = ("anthropic_messages", "openai_responses", "openai_chat")
 
 
