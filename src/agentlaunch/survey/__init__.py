@@ -53,9 +53,7 @@ __all__ = [
 ]
 
 VERSION_TIMEOUT_S = 5.0
-_OLLAMA_HOST_HINT = (
-    "unset OLLAMA_HOST, or set it to HOST:PORT; a key goes in AGENTLAUNCH_ENGINE_KEY"
-)
+_OLLAMA_HOST_HINT = "set OLLAMA_HOST to HOST:PORT; a key goes in AGENTLAUNCH_ENGINE_KEY"
 
 
 @dataclass(frozen=True, slots=True)
