@@ -16,7 +16,8 @@ from agentlaunch.machine.facts import Gpu, Machine, Note
 from agentlaunch.models import catalog
 from agentlaunch.models.catalog import Catalog
 from agentlaunch.survey import AgentState, Survey
-from agentlaunch.survey.health import Answered, Health, Override, Server
+from agentlaunch.survey.health import Health, Override
+from agentlaunch.survey.servers import Answered, Server
 
 GIB = 1 << 30
 MACHINE = Machine("linux", "x86_64", "cpu", 8, 32 * GIB, 20 * GIB, None, 10**12, False, False)

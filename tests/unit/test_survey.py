@@ -13,7 +13,7 @@ from agentlaunch import settings, survey
 from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.engines import llama_cpp
 from agentlaunch.errors import Refused
-from agentlaunch.survey import health
+from agentlaunch.survey import leftovers
 
 
 def _write(path: Path, value: object) -> Path:
@@ -116,7 +116,7 @@ def test_a_part_that_fails_ends_a_launch_and_is_a_note_to_the_doctor(
     mocker: MockerFixture,
 ) -> None:
     mocker.patch.object(llama_cpp.LlamaCpp, "states", side_effect=OSError(5, "bad sector"))
-    mocker.patch.object(health, "dead_engines", side_effect=ValueError("odd"))
+    mocker.patch.object(leftovers, "dead_engines", side_effect=ValueError("odd"))
     paths = settings.paths()
     with pytest.raises(OSError, match="bad sector"):
         survey.look(paths)

@@ -10,7 +10,7 @@ from agentlaunch import files, launch, managed
 from agentlaunch.checks import Finding
 from agentlaunch.errors import AgentlaunchError
 from agentlaunch.settings import Paths
-from agentlaunch.survey import health
+from agentlaunch.survey import leftovers as left
 from agentlaunch.units import format_bytes, plural
 
 MENDED = "mended: "
@@ -37,14 +37,14 @@ def _launches(paths: Paths) -> Iterator[Finding]:
 
 def _listed(paths: Paths) -> set[Path]:
     try:
-        return set(health.dead_files(paths))
+        return set(left.dead_files(paths))
     except OSError:
         return set()
 
 
 def _engines(paths: Paths) -> Iterator[Finding]:
     try:
-        dead = list(health.dead_engines(paths))
+        dead = list(left.dead_engines(paths))
     except OSError:
         dead = []
     gone = sum(_forget(paths, state) for state in dead)
@@ -58,7 +58,7 @@ def _forget(paths: Paths, state: Path) -> bool:
     or an engine runs there by now."""
     try:
         with files.locked(state.with_suffix(".lock"), timeout_s=0, what="this engine"):
-            if state not in set(health.dead_engines(paths)):
+            if state not in set(left.dead_engines(paths)):
                 return False
             state.unlink(missing_ok=True)
             shutil.rmtree(state.with_suffix(".leases"), ignore_errors=True)
@@ -69,7 +69,7 @@ def _forget(paths: Paths, state: Path) -> bool:
 
 def _installations(paths: Paths) -> Iterator[Finding]:
     try:
-        found = health.unfinished(paths)
+        found = left.unfinished(paths)
     except OSError:
         found = ()
     for row in found:

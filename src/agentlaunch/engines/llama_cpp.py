@@ -30,6 +30,9 @@ __all__ = ["PACKAGE", "VERSION", "WIRES", "LlamaCpp", "Running", "Timing"]
 
 WIRES: tuple[Wire, ...] = ("anthropic_messages", "openai_responses", "openai_chat")
 
+FOLDER = "engines"
+"""Below the runtime folder: state files, leases and locks of these processes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -79,7 +82,7 @@ class LlamaCpp:
     def __init__(self, paths: Paths, timing: Timing | None = None) -> None:
         self._paths = paths
         self._timing = timing or Timing()
-        self._folder = paths.runtime / "engines"
+        self._folder = paths.runtime / FOLDER
 
     # --- looking ---------------------------------------------------------------------------
 

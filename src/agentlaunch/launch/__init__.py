@@ -27,11 +27,11 @@ from agentlaunch.models import store
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.plan import Install, LaunchPlan, Places, Pull, handover, served_name
 from agentlaunch.settings import Paths
-from agentlaunch.survey import health
+from agentlaunch.survey import leftovers
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_seconds
 
-LAUNCHES, ENVIRONMENTS = health.PRIVATE
+LAUNCHES, ENVIRONMENTS = leftovers.PRIVATE
 """Folders below the runtime folder: private files of launches, and of shells (`env`)."""
 
 
@@ -256,7 +256,7 @@ def write_files(given: Handover, paths: Paths) -> None:
 def sweep(paths: Paths) -> None:
     """Remove private files whose process is gone: a launch's own, or the engine that a shell was
     pointed at."""
-    for file in list(health.dead_files(paths)):
+    for file in list(leftovers.dead_files(paths)):
         with contextlib.suppress(OSError):  # what cannot be removed stops no launch
             file.unlink(missing_ok=True)
 

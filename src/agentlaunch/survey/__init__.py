@@ -29,7 +29,7 @@ from agentlaunch.machine.facts import LiveFacts, Machine
 from agentlaunch.models import catalog, store
 from agentlaunch.models.measured import Measurement
 from agentlaunch.settings import Paths, Value
-from agentlaunch.survey import health
+from agentlaunch.survey import health, programs
 from agentlaunch.survey.asking import Asking
 from agentlaunch.survey.models import Weights, ask_registry, look_at_model, measured_here
 
@@ -199,7 +199,7 @@ def _stored(paths: Paths, environ: Mapping[str, str]) -> tuple[store.StoredModel
 
 def find_agent(agent: Agent, paths: Paths) -> AgentState:
     """Where an agent is: the user's own first, then the one we installed."""
-    places = [health.expanded(place) for place in agent.known_places]
+    places = [programs.expanded(place) for place in agent.known_places]
     own = process.find_program(agent.binary, [place for place in places if place is not None])
     if own is not None:
         return AgentState(agent, own, version_beside(own), managed=False)
@@ -286,7 +286,7 @@ def config_folder(agent: Agent, environ: Mapping[str, str]) -> Path:
     """The user's own folder of an agent, wherever its variable has moved it."""
     variable, default = agent.config_folder or ("", "~")
     text = environ.get(variable) or default
-    return health.expanded(text) or Path(text)
+    return programs.expanded(text) or Path(text)
 
 
 def look_for_overrides(agent: Agent, project: Path, config: Path) -> tuple[str, ...]:
