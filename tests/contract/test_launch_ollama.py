@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,11 @@ def ollama(
         monkeypatch.setenv("PATH", str(folder))
         monkeypatch.setenv("OLLAMA_HOST", fake.url)
         mocker.patch("os.execvpe", side_effect=SystemExit)
+        # What is handed over gets the signals of a fresh process; the tests want theirs back.
+        before = {sign: signal.getsignal(sign) for sign in (signal.SIGTERM, signal.SIGPIPE)}
         yield fake
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
 
 
 def ref(server: OllamaServer) -> str:
