@@ -16,6 +16,8 @@ from agentlaunch.agents.base import Agent
 from agentlaunch.checks import Finding
 from agentlaunch.commands import agents, engines, mend, models, up
 from agentlaunch.commands.result import Result
+from agentlaunch.engines.base import EngineState, StateName
+from agentlaunch.engines.ollama.replies import parse_version
 from agentlaunch.errors import AgentlaunchError, NotSupported, Refused, UsageError
 from agentlaunch.settings import Paths, Value
 from agentlaunch.survey import Survey, health
@@ -63,7 +65,7 @@ def run(
     )
     data = {
         "machine": models.machine_json(seen.machine),
-        "engines": [engines.as_json(row) for row in seen.engines],
+        "engines": [engines.as_json(row) for row in (*seen.engines, *_ollama(seen))],
         "agents": [agents.as_json(row) for row in seen.agents.values()],
         "findings": [dataclasses.asdict(row) for row in findings],
     }
@@ -118,6 +120,19 @@ def _wanted(asked: Agent | None, values: Mapping[str, Value], paths: Paths) -> C
     """Agents that must be here: the one asked for, the one in the settings, the last one used."""
     named = (asked.name if asked is not None else None, _named(values), _remembered(paths))
     return frozenset(name for name in named if name is not None)
+
+
+def _ollama(seen: Survey) -> tuple[EngineState, ...]:
+    """Ollama as one row of the engines; nothing of a machine that is only described."""
+    server = seen.health.ollama if seen.health is not None else None
+    if server is None:
+        return ()
+    if server.answered == "yes":
+        version = parse_version({"version": server.version})
+        wires = version.wires if version is not None else ()
+        return (EngineState("ollama", "running", server.version, server.url, wires),)
+    state: StateName = "installed" if seen.ollama is not None else "missing"
+    return (EngineState("ollama", state, None, None, ()),)
 
 
 def _named(values: Mapping[str, Value]) -> str | None:
