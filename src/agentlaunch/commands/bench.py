@@ -61,7 +61,7 @@ def run(talk: Talk, ref: str | None, flags: Mapping[str, object | None], *, runs
         raise NotSupported(
             "models on Ollama are not measured yet", hint="add --engine embedded", code="no-bench"
         )
-    url = up.engine_url(asked.engine)
+    url = up.server_url(asked.engine)
     made = _of_embedded(talk, asked, runs) if url is None else _of_remote(talk, asked, url, runs)
     _remark(talk, made)
     return Result(SCHEMA, as_json(made), lambda t: draw(t, made))

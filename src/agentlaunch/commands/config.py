@@ -67,7 +67,7 @@ def set_value(talk: Talk, name: str, value: str) -> Result:
     if name == "agent":
         find(value)
     if name == "engine":
-        up.engine_url(value)
+        up.server_url(value)
     user_file = settings.paths().user_file
     _write(user_file, name, value)
     return _changed("config-set", f"{name} = {value}", user_file)

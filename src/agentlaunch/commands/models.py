@@ -114,7 +114,7 @@ def _remark(talk: Talk, asked: up.Asked, candidate: Candidate | None) -> None:
     if seen.simulated and any(gpu.vram_bytes for gpu in seen.machine.gpus):
         text = (
             "counts on an engine that computes on the graphics; the embedded one does so only on "
-            "macOS, so elsewhere use a server of your own (--engine URL)"
+            "macOS: elsewhere use Ollama (--engine ollama) or another server (--engine URL)"
         )
         talk.warn(text, code="assumes-graphics")
     least = asked.wish.agent.min_context_tokens

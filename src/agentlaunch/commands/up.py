@@ -175,7 +175,7 @@ def _output_limit(agent: Agent) -> int | None:
 
 def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     """The plan; where a model must be downloaded, its exact size is asked for first."""
-    url = engine_url(asked.engine)
+    url = server_url(asked.engine)
     if url is not None:
         key = os.environ.get(remote.KEY_VARIABLE, "")
         facts = survey.look_at_remote(url, key, asked.wish.agent)
@@ -243,20 +243,14 @@ def refuse_description(weights: survey.Weights) -> None:
 
 
 def server_url(name: str) -> str | None:
-    """The address of a server of somebody else's; None for our own engine and for Ollama."""
-    lowered = name.lower()
-    if lowered in (EMBEDDED, OLLAMA):
-        return None
-    return remote.PRESETS.get(lowered) or remote.normalized_url(name)
-
-
-def engine_url(name: str) -> str | None:
-    """The address of an engine that already runs; None means the embedded one.
+    """The address of a server of somebody else's; None for our own engine and for Ollama.
 
     Raises `UsageError` for what is neither a name nor an address.
     """
     lowered = name.lower()
-    return server_url(lowered if lowered in remote.PRESETS else name)
+    if lowered in (EMBEDDED, OLLAMA):
+        return None
+    return remote.PRESETS.get(lowered) or remote.normalized_url(name)
 
 
 def refuse_without_tools(made: plan.LaunchPlan) -> None:

@@ -17,7 +17,7 @@ def engine_reasons(survey: Survey, wish: Wish) -> list[str]:
     if cards and not gpu_usable(survey, wish):
         lines.append(
             f"the embedded engine computes on the CPU and leaves the {cards[0].name} idle: "
-            "Ollama or a llama.cpp server with GPU support will be faster (--engine URL)"
+            "Ollama (--engine ollama) or a server with GPU support (--engine URL) will be faster"
         )
     return lines
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agentlaunch import web
 from agentlaunch.engines.ollama.client import Client, load_failed
-from agentlaunch.engines.ollama.replies import Show, same_model
+from agentlaunch.engines.ollama.replies import Show
 from agentlaunch.errors import EngineFailed, ModelUnavailable, NotSupported, Refused
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.progress import Progress, Work
@@ -149,9 +149,3 @@ def remove(client: Client, name: str) -> bool:
             code="not-ours",
         )
     return client.delete(name)
-
-
-def is_derived_of(name: str, base: str) -> bool:
-    """Is `name` a tag of ours for that base?"""
-    found = parse_derived(name)
-    return found is not None and same_model(found.base, base)
