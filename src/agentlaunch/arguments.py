@@ -220,7 +220,7 @@ def models_pull(
     talk: Talk, ref: Annotated[str, typer.Argument(metavar="REF")], insecure: Insecure = False
 ) -> Result | None:
     """Download a model into our store; an interrupted download goes on where it stopped."""
-    from agentlaunch.commands import models as command
+    from agentlaunch.commands import pull as command
 
     command.pull(talk, ref, insecure=insecure)
     return None
@@ -228,7 +228,7 @@ def models_pull(
 
 def models_prune(talk: Talk) -> Result | None:
     """Remove the tags that launches made on Ollama; models stay."""
-    from agentlaunch.commands import models as command
+    from agentlaunch.commands import pull as command
 
     return command.prune(talk)
 

@@ -27,6 +27,7 @@ from agentlaunch.errors import AgentlaunchError, EngineFailed, Refused, UsageErr
 from agentlaunch.machine import probe
 from agentlaunch.machine.facts import LiveFacts, Machine
 from agentlaunch.models import catalog, store
+from agentlaunch.models.gguf import ModelFile
 from agentlaunch.models.measured import Measurement
 from agentlaunch.settings import Paths, Value
 from agentlaunch.survey import health, programs
@@ -95,6 +96,8 @@ class Survey:
 
     served_tags: frozenset[str] = frozenset()
     """Names of the models in the store of the server that was asked for."""
+    served_files: Mapping[str, ModelFile] = field(default_factory=dict)
+    """Those of them that the catalog does not know, as far as the server describes them."""
     measured: Mapping[str, Measurement] = field(default_factory=dict)
     """Speeds that `bench` measured here, by the digest of the weights."""
 
