@@ -15,6 +15,8 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "unit", "contract", "startup", "e2e"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+LITELLM = "1.106.2"
+"""Pinned: newer ones want packages so fresh that an index may lack them."""
 CHECKED = ("src", "tests", "scripts", "noxfile.py")
 
 
@@ -68,6 +70,20 @@ def contract(session: nox.Session) -> None:
     """One suite against fakes with faults and against the real llama.cpp engine."""
     _prepare(session, "test")
     session.run("pytest", "tests/contract", *session.posargs)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Real servers: llama.cpp's, and LiteLLM's proxy in an environment of its own (576 MB)."""
+    _prepare(session, "test")
+    folder = Path(".cache").resolve() / f"litellm-{LITELLM}"
+    program = folder / "bin" / "litellm"
+    if not program.exists():
+        session.run("python", "-m", "venv", "--clear", str(folder))
+        pip = str(folder / "bin" / "pip")
+        session.run(pip, "install", "-q", f"litellm[proxy]=={LITELLM}", external=True)
+    env = {**os.environ, "AGENTLAUNCH_TEST_LITELLM": str(program)}
+    session.run("pytest", "tests/contract/test_real_servers.py", *session.posargs, env=env)
 
 
 @nox.session

@@ -5,6 +5,7 @@ python scripts/build_docs_tables.py [--check]
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 from agentlaunch import errors, settings
 from agentlaunch.agents import AGENTS
 from agentlaunch.arguments import COMMANDS, HIDDEN_NAMES
+from agentlaunch.engines import presets
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+TESTED = Path(__file__).resolve().parent / "data" / "tested_versions.json"
 MADE = "<!-- made by scripts/build_docs_tables.py; edit the program, not this page -->\n"
 
 
@@ -43,6 +46,8 @@ def settings_page() -> str:
     rows = ["| name | default | a project may set it | what it is |", "| --- | --- | --- | --- |"]
     for row in settings.SETTINGS:
         default = "auto" if row.default is None else str(row.default)
+        if row.default is None and row.kind in ("address", "addresses"):
+            default = "its own" if row.kind == "address" else "none"
         choices = f" ({', '.join(row.choices)})" if row.choices else ""
         may = "yes" if row.project_may else "no"
         rows.append(f"| `{row.name}` | {default} | {may} | {row.help}{choices} |")
@@ -79,6 +84,52 @@ def agents_page() -> str:
     )
 
 
+def tested_versions() -> str:
+    """What ran against what, from scripts/data/tested_versions.json."""
+    data = json.loads(TESTED.read_text(encoding="utf-8"))
+    rows = ["| program | version | shown by | on |", "| --- | --- | --- | --- |"]
+    rows += [f"| {r['what']} | {r['version']} | {r['by']} | {r['on']} |" for r in data["tested"]]
+    bare = ["| never run against the real thing | what was used instead |", "| --- | --- |"]
+    bare += [f"| {row['what']} | {row['instead']} |" for row in data["untested"]]
+    return (
+        "# Tested versions\n\n"
+        "What was run against the real program, in which version. Other versions may work.\n\n"
+        + "\n".join(rows)
+        + "\n\n## Untested\n\n"
+        + "\n".join(bare)
+        + "\n"
+    )
+
+
+def servers_page() -> str:
+    """Every server with a name, from the presets."""
+    rows = [
+        "| `--engine` | also | address | setting | its own key variable | shown with |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    parts = []
+    for row in presets.ALL:
+        also = ", ".join(f"`{alias}`" for alias in row.aliases)
+        keys = ", ".join(f"`{name}`" for name in row.key_variables) or "none"
+        seen = "the real server" if row.seen == "real" else "its shapes only: untested"
+        rows.append(
+            f"| `{row.name}` | {also} | {row.address} | `{row.setting}` | {keys} | {seen} |"
+        )
+        wires = ", ".join(row.wires) or "tried out"
+        parts.append(
+            f"## {row.title}\n\n"
+            f"- wires: {wires}\n- context: {row.context}\n- tools: {row.tools}\n"
+            + (f"- your code: {row.note}\n" if row.note else "")
+            + f"- source: {row.source}\n"
+        )
+    return (
+        "# Servers\n\n"
+        "Servers that somebody else runs, by name; any other by its address. How to use them:\n"
+        "[Use a server that runs already](../how-to/servers.md).\n\n"
+        + "\n".join([*rows, "", *parts])
+    )
+
+
 def cli_page() -> str:
     """`--help` of every command."""
     parts = ["# Commands\n"]
@@ -109,7 +160,9 @@ PAGES = {
     "exit-codes.md": exit_codes,
     "settings.md": settings_page,
     "agents.md": agents_page,
+    "servers.md": servers_page,
     "cli.md": cli_page,
+    "tested-versions.md": tested_versions,
 }
 
 

@@ -18,5 +18,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         "OLLAMA_MODELS", "OLLAMA_HOST", "NO_COLOR", "FORCE_COLOR", "COLUMNS",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
+    # An Ollama of the person's own would be chosen before the embedded engine.
+    monkeypatch.setenv("AGENTLAUNCH_ENGINE", "embedded")
+    # No keyring of the person's: it may hold keys, or ask for a password.
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     return folder

@@ -22,7 +22,12 @@ def shell_environment(home: Path, **more: str) -> dict[str, str]:
     """An environment with this HOME, a private runtime folder, and nothing personal."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     kept |= {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "npm_config_", "UV_"))}
-    return kept | {"HOME": str(home), "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "128"} | more
+    ours = {
+        "HOME": str(home),
+        "AGENTLAUNCH_ENGINE": "embedded",  # an Ollama of the person's own would be chosen first
+        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "128",
+    }
+    return kept | ours | more
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import re
 import socket
 import threading
 import time
@@ -16,11 +17,41 @@ from typing import Any, cast
 
 import show_replies
 from agentlaunch.models.refs import parse_ref
-from registry_server import RegistryServer
+from registry_server import RegistryServer, digest_of
 
 TRAINED_TOKENS = 8192
 WEIGHTS_TYPE = "application/vnd.ollama.image.model"
 EXPIRES = "2026-11-22T18:00:00.000000000Z"
+PIECE_BYTES = 10_000
+
+
+CLOUD = {"disabled": True, "source": "env"}
+NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_][\w.:/-]*", re.ASCII)
+
+
+def _is_own(host: str, address: str) -> bool:
+    """The guard against rebound names: addresses of this machine and its near names pass."""
+    name = host.rpartition(":")[0] or host
+    return name.strip("[]") in ("localhost", "127.0.0.1", "::1", address)
+
+
+def _namespace(name: str) -> str:
+    parts = name.split("/")
+    return parts[-2] if len(parts) > 1 else "library"
+
+
+def _registry_fault(registry: RegistryServer, tag: str) -> str | None:
+    """What the real one says (0.33) of a registry that refuses, or keeps other bytes."""
+    waiting = registry.faults.get(tag, [])
+    if waiting:
+        fault = waiting.pop(0)
+        return f"pull model manifest: {fault.status}: {fault.body.decode()}"
+    if registry.redirect_blobs_to is None:
+        return "http: no Location header in response"
+    for digest, data in registry.blobs.items():
+        if digest_of(data) != digest:
+            return f"digest mismatch, file must be downloaded again: want {digest}, got another"
+    return None
 
 
 @dataclass(frozen=True)
@@ -38,6 +69,10 @@ class Fault:
     """Wait so long after each byte."""
     gzip_zeros: int = 0
     """A body of so many zero bytes, compressed."""
+    gzip_times: int = 1
+    """How often it is packed: a packing of packings grows without bounds."""
+    silent: bool = False
+    """Take the request and say nothing until the client gives up."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +102,42 @@ class OllamaServer:
     """Models by full name (`x:latest`); `registry` is the only place that it can pull from."""
 
     version: str = "0.33.0"
+    address: str = "127.0.0.1"
     port: int = 0
     models: dict[str, FakeModel] = field(default_factory=dict)
     loaded: dict[str, int] = field(default_factory=dict)
     """Context by name: one model a weights' file."""
+    explicit: set[str] = field(default_factory=set)
+    """Which of them were loaded with a context in the request itself."""
     allocate: int | None = None
     """Allocate so many tokens, whatever is asked."""
     vram_share: float = 0.0
+    vram_bytes: int | None = None
+    """The card takes so many bytes of a model, whatever `vram_share` says."""
+    trained_tokens: int = TRAINED_TOKENS
     shapes: dict[str, Any] = field(default_factory=dict)
     """Metadata and tensors by digest of weights, told in a verbose /api/show."""
     registry: RegistryServer | None = None
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
+    parts: dict[str, int] = field(default_factory=dict)
+    """What slow pulls have brought of each blob."""
+    verify_s: float = 0.0
+    prefix: str = ""
+    """All of it stands below this path, as behind a proxy."""
+    key: str = ""
+    """A proxy in front wants it from everyone."""
+    origins: str = ""
+    """`*`: OLLAMA_ORIGINS lets every website ask."""
+
+    @property
+    def has_capabilities(self) -> bool:
+        """Since 0.30 a list of models tells what they can and how far they were trained."""
+        return tuple(int(part) for part in self.version.split(".")[:2]) >= (0, 30)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def fault(self, path: str, *faults: Fault) -> None:
         self.faults.setdefault(path, []).extend(faults)
@@ -100,14 +155,14 @@ def full(name: str) -> str:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[OllamaServer]:
+def running(address: str = "127.0.0.1", port: int = 0) -> Iterator[OllamaServer]:
     """A fake that serves until the block ends."""
-    state = OllamaServer()
+    state = OllamaServer(address=address)
 
     class Handler(_Handler):
         ollama = state
 
-    with _Server(("127.0.0.1", 0), Handler) as server:
+    with _Server((address, port), Handler) as server:
         state.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
@@ -140,9 +195,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
         state = self.ollama
-        body: Any = json.loads(raw) if raw else None
+        try:
+            body: Any = json.loads(raw) if raw else None
+        except ValueError:
+            self._json(400, {"error": "unexpected EOF"})
+            return
         authorization = self.headers.get("authorization")
+        if state.prefix:
+            below = self.path.startswith(state.prefix + "/")
+            self.path = self.path.removeprefix(state.prefix) if below else "/nowhere"
         state.seen.append(Seen(self.command, self.path, body, authorization))
+        if state.key and authorization != f"Bearer {state.key}":
+            self._text(401, b"<html>401 Authorization Required</html>", "text/html")
+            return
+        if not _is_own(self.headers.get("host", ""), state.address) or not self._may_ask():
+            self._text(403, b"", "text/plain")
+            return
         waiting = state.faults.get(self.path, [])
         if waiting:
             self._fault(waiting.pop(0))
@@ -157,19 +225,52 @@ class _Handler(BaseHTTPRequestHandler):
             ("POST", "/api/pull"): lambda: self._pull(body),
             ("POST", "/api/create"): lambda: self._create(body),
             ("DELETE", "/api/delete"): lambda: self._delete(body),
+            ("POST", "/api/copy"): lambda: self._copy(body),
+            ("GET", "/api/status"): lambda: self._json(200, {"cloud": CLOUD}),
+            ("GET", "/v1/models"): self._openai_models,
         }
-        answer = routes.get((self.command, self.path))
+        command = "GET" if self.command == "HEAD" else self.command
+        answer = routes.get((command, self.path))
         if answer is None:
-            self._text(404, b"404 page not found", "text/plain")
-        elif self.command == "POST" and body is None:
+            known = self.path in {path for _, path in routes}
+            status, text = (405, "405 method not allowed") if known else (404, "404 page not found")
+            self._text(status, text.encode(), "text/plain")
+        elif self.command in ("POST", "DELETE") and body is None:
             self._json(400, {"error": "missing request body"})
+        elif body is not None and not self._names_are_good(body):
+            pass
         else:
             answer()
+
+    def _may_ask(self) -> bool:
+        """Pages of this machine may, those of a website may not."""
+        origin = self.headers.get("origin", "")
+        return not origin or self.ollama.origins == "*" or "//localhost" in origin
+
+    def _names_are_good(self, body: Any) -> bool:
+        """What the real one says of a name before anything else."""
+        names = [body.get(key, "") for key in ("model", "from") if key in body]
+        if self.path == "/api/copy":
+            return True
+        if "model" not in body or (self.path == "/api/show" and not body["model"]):
+            self._json(400, {"error": "model is required"})
+            return False
+        if any(not NAME.fullmatch(name) for name in names):
+            self._json(400, {"error": "invalid model name"})
+            return False
+        if names[0].endswith("-cloud") and self.path in ("/api/show", "/api/generate"):
+            what = "remote model details are" if self.path == "/api/show" else "remote model is"
+            self._json(403, {"error": f"ollama cloud is disabled: {what} unavailable"})
+            return False
+        return True
 
     def do_POST(self) -> None:
         self.do_GET()
 
     def do_DELETE(self) -> None:
+        self.do_GET()
+
+    def do_HEAD(self) -> None:
         self.do_GET()
 
     # --- answers ---------------------------------------------------------------------------
@@ -178,8 +279,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if self.ollama.origins and self.headers.get("origin"):
+            self.send_header("Access-Control-Allow-Origin", self.ollama.origins)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def _json(self, status: int, value: object) -> None:
         self._text(status, json.dumps(value).encode(), "application/json; charset=utf-8")
@@ -204,9 +308,11 @@ class _Handler(BaseHTTPRequestHandler):
             digest = hashlib.sha256(f"{name}{model.parameters}".encode()).hexdigest()
             row: dict[str, Any] = {
                 "name": name, "model": name, "modified_at": EXPIRES, "size": model.size,
-                "digest": digest, "details": {**self._details(model), **sizes},
-                "capabilities": list(model.capabilities),
+                "digest": digest, "details": self._details(model),
             }  # fmt: skip
+            if self.ollama.has_capabilities:
+                row["details"] |= sizes
+                row["capabilities"] = list(model.capabilities)
             if model.remote_host:
                 row |= {"remote_host": model.remote_host, "remote_model": name}
             rows.append(row)
@@ -217,6 +323,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, context in self.ollama.loaded.items():
             size = self.ollama.models[name].size + context * 100
             vram = int(size * self.ollama.vram_share)
+            if self.ollama.vram_bytes is not None:
+                vram = min(size, self.ollama.vram_bytes)
             rows.append(
                 {
                     "name": name, "model": name, "size": size, "digest": "0" * 64,
@@ -226,8 +334,28 @@ class _Handler(BaseHTTPRequestHandler):
             )  # fmt: skip
         return rows
 
+    def _openai_models(self) -> None:
+        rows = [
+            {"id": name, "object": "model", "created": 1795370400, "owned_by": _namespace(name)}
+            for name in self.ollama.models
+        ]
+        self._json(200, {"object": "list", "data": rows or None})
+
+    def _find(self, name: str) -> str:
+        """The stored name: upper and lower case are the same."""
+        wanted = full(name)
+        return next((n for n in self.ollama.models if n.lower() == wanted.lower()), wanted)
+
+    def _copy(self, body: Any) -> None:
+        model = self.ollama.models.get(self._find(body["source"]))
+        if model is None:
+            self._json(404, {"error": f'model "{body["source"]}" not found'})
+            return
+        self.ollama.models[full(body["destination"])] = model
+        self._text(200, b"", "text/plain")
+
     def _show(self, body: Any) -> None:
-        model = self.ollama.models.get(full(body["model"]))
+        model = self.ollama.models.get(self._find(body["model"]))
         if model is None:
             self._absent(body["model"])
             return
@@ -241,29 +369,34 @@ class _Handler(BaseHTTPRequestHandler):
             "capabilities": list(model.capabilities),
             "modified_at": EXPIRES,
         }
-        if body.get("verbose") and model.weights in self.ollama.shapes:
-            whole = show_replies.reply_of(*self.ollama.shapes[model.weights])
+        if model.weights in self.ollama.shapes:
+            shape = self.ollama.shapes[model.weights]
+            whole = show_replies.reply_of(*shape, verbose=bool(body.get("verbose")))
             reply |= {"model_info": whole["model_info"], "tensors": whole["tensors"]}
         if model.remote_host:
             reply |= {"remote_host": model.remote_host, "remote_model": body["model"]}
         self._json(200, reply)
 
     def _generate(self, body: Any) -> None:
-        state, name = self.ollama, full(body["model"])
+        state, name = self.ollama, self._find(body["model"])
         model = state.models.get(name)
         if model is None:
             self._absent(body["model"])
             return
         held = [n for n in state.loaded if state.models[n].weights == model.weights]
+        explicit = (body.get("options") or {}).get("num_ctx")
         same = [n for n in held if state.models[n].parameters == model.parameters]
+        if explicit or state.explicit & set(held):  # a context asked for lasts for that request
+            same = []
         unload = body.get("keep_alive") == 0
         for other in held:  # one runner for one file of weights; with the same parameters it stays
             if unload or other not in same:
                 del state.loaded[other]
         reason = "unload" if unload else "load"
         if not unload and not same:
-            asked = model.parameters.get("num_ctx", 4096)
-            state.loaded[name] = state.allocate or min(asked, TRAINED_TOKENS)
+            asked = explicit or model.parameters.get("num_ctx", 4096)
+            state.explicit = {name} if explicit else set()
+            state.loaded[name] = state.allocate or min(asked, state.trained_tokens)
         reply = {"model": body["model"], "created_at": EXPIRES, "response": "", "done": True}
         self._json(200, {**reply, "done_reason": reason})
 
@@ -283,8 +416,15 @@ class _Handler(BaseHTTPRequestHandler):
             )
             self._lines(start, {"error": f"pull model manifest: {said}"})
             return
+        refused = _registry_fault(registry, ref.tag) if registry is not None else None
+        if refused is not None:
+            self._lines(start, {"error": refused})
+            return
         document = json.loads(raw)
         layers = [*document["layers"], document["config"]]
+        if registry is not None and registry.bytes_per_s is not None:
+            self._pull_slowly(name, layers, registry)
+            return
         rows: list[dict[str, Any]] = [start]
         for layer in layers:
             about = {"status": f"pulling {layer['digest'][7:19]}", "digest": layer["digest"]}
@@ -301,7 +441,41 @@ class _Handler(BaseHTTPRequestHandler):
         ending = ("verifying sha256 digest", "writing manifest", "success")
         self._lines(*rows, *({"status": status} for status in ending))
 
+    def _pull_slowly(self, name: str, layers: list[Any], registry: RegistryServer) -> None:
+        """At the registry's pace, a line for each piece; what came stays when the client goes."""
+        state, stopping = self.ollama, cast(_Server, self.server).stopping
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.end_headers()
+
+        def tell(**row: object) -> None:
+            self.wfile.write(json.dumps(row).encode() + b"\n")
+
+        tell(status="pulling manifest")
+        for layer in layers:
+            digest, size = layer["digest"], layer["size"]
+            here = min(size, state.parts.get(digest, 0))
+            while True:
+                tell(status=f"pulling {digest[7:19]}", digest=digest, total=size, completed=here)
+                if here >= size:
+                    break
+                piece = min(PIECE_BYTES, size - here)
+                if stopping.wait(registry.pace(piece)):
+                    return
+                here += piece
+                state.parts[digest] = here
+        tell(status="verifying sha256 digest")
+        if stopping.wait(state.verify_s):
+            return
+        (weights,) = (one for one in layers if one["mediaType"] == WEIGHTS_TYPE)
+        state.models[name] = FakeModel(weights["digest"][7:], sum(one["size"] for one in layers))
+        tell(status="writing manifest")
+        tell(status="success")
+
     def _create(self, body: Any) -> None:
+        if not body.get("from"):
+            self._json(400, {"error": "neither 'from' or 'files' was specified"})
+            return
         base = self.ollama.models.get(full(body["from"]))
         if base is None:
             self._lines({"status": "pulling manifest"},
@@ -316,7 +490,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._lines(old, new, {"status": "writing manifest"}, {"status": "success"})
 
     def _delete(self, body: Any) -> None:
-        name = full(body["model"])
+        name = self._find(body["model"])
         if self.ollama.models.pop(name, None) is None:
             self._absent(body["model"])
             return
@@ -331,9 +505,16 @@ class _Handler(BaseHTTPRequestHandler):
             rows = (r if isinstance(r, bytes) else json.dumps(r).encode() for r in fault.lines)
             body = b"\n".join(rows) + b"\n"
         self.send_response(fault.status)
+        if fault.silent:
+            self.connection.settimeout(10)
+            with contextlib.suppress(OSError):
+                self.connection.recv(1)
+            return
         if fault.gzip_zeros:
-            body = gzip.compress(b"0" * fault.gzip_zeros)
-            self.send_header("Content-Encoding", "gzip")
+            body = b"0" * fault.gzip_zeros
+            for _ in range(fault.gzip_times):
+                body = gzip.compress(body)
+            self.send_header("Content-Encoding", ", ".join(["gzip"] * fault.gzip_times))
         for name, value in fault.headers:
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) + fault.cut))

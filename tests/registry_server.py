@@ -16,6 +16,8 @@ from typing import Any, cast
 PREFIX = "application/vnd.ollama.image."
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
+_PIECE_BYTES = 64 << 10
+
 
 def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
@@ -70,6 +72,19 @@ class RegistryServer:
     """For example `http://localhost:{port}/cdn/{digest}`; None answers directly with 200."""
     token: str | None = None
     """Anonymous token that every request must carry; got at /token."""
+    bytes_per_s: float | None = None
+    """How fast all blobs together are sent; None as fast as they go."""
+    _due: float = 0.0
+    _pacing: threading.Lock = field(default_factory=threading.Lock)
+
+    def pace(self, count: int) -> float:
+        """Seconds to wait before so many bytes more are sent, whoever else is sent some."""
+        with self._pacing:
+            if self.bytes_per_s is None:
+                return 0.0
+            now = time.monotonic()
+            self._due = max(self._due, now) + count / self.bytes_per_s
+            return self._due - now
 
     @property
     def host(self) -> str:
@@ -244,7 +259,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[at : at + fault.drip_bytes])
                 time.sleep(fault.drip_s)
         else:
-            self.wfile.write(body)
+            view = memoryview(body)
+            for at in range(0, len(body), _PIECE_BYTES):
+                piece = view[at : at + _PIECE_BYTES]
+                if stopping.wait(self.registry.pace(len(piece))):
+                    return
+                self.wfile.write(piece)
 
     def _until_gone(self) -> None:
         """Wait until the client closes its end."""

@@ -97,6 +97,9 @@ FlashAttention = Annotated[
     str | None,
     typer.Option("--flash-attention", metavar="on|off", help="On where the device has it."),
 ]
+AllowRemote = Annotated[
+    bool, typer.Option("--allow-remote", help="Once, let your code leave this machine.")
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Plain http for a registry you name.")]
 
 
@@ -127,6 +130,7 @@ def up(
         Path | None, typer.Option("--status-file", metavar="PATH", help="How far it came, as JSON.")
     ] = None,
     insecure: Insecure = False,
+    allow_remote: AllowRemote = False,
     *,
     agent_args: Sequence[str] = (),
 ) -> Result | None:
@@ -150,6 +154,7 @@ def up(
         skip_proof=skip_proof,
         status_file=status_file,
         insecure=insecure,
+        allow_remote=allow_remote,
     )
 
 
@@ -165,6 +170,7 @@ def env(
     kv_cache: KvCache = None,
     slim: Slim = None,
     home: HomeKind = None,
+    allow_remote: AllowRemote = False,
     *,
     agent_args: Sequence[str] = (),
 ) -> Result | None:
@@ -175,7 +181,7 @@ def env(
         "agent": agent, "model": model, "engine": engine, "context": context,
         "kv_cache": kv_cache, "slim": slim, "home": home,
     }  # fmt: skip
-    return command.run(talk, flags, agent_args, shell=shell)
+    return command.run(talk, flags, agent_args, shell=shell, allow_remote=allow_remote)
 
 
 def models(
@@ -217,12 +223,18 @@ def models_show(
 
 
 def models_pull(
-    talk: Talk, ref: Annotated[str, typer.Argument(metavar="REF")], insecure: Insecure = False
+    talk: Talk,
+    ref: Annotated[str, typer.Argument(metavar="REF")],
+    engine: EngineName = None,
+    insecure: Insecure = False,
 ) -> Result | None:
-    """Download a model into our store; an interrupted download goes on where it stopped."""
+    """Download a model to where a launch would look; an interrupted download goes on.
+
+    That is Ollama's own store where Ollama serves, else ours (--engine ollama|embedded).
+    """
     from agentlaunch.commands import pull as command
 
-    command.pull(talk, ref, insecure=insecure)
+    command.pull(talk, ref, insecure=insecure, engine=engine)
     return None
 
 
@@ -270,10 +282,13 @@ def engines(
 
 def engines_stop(
     talk: Talk,
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL|ollama]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Even under a running session.")] = False,
 ) -> Result | None:
-    """Stop engines of ours; one that a session uses only with --force."""
+    """Stop engines of ours; one that a session uses only with --force.
+
+    Ollama itself goes on: `ollama` unloads what launches of ours loaded there.
+    """
     from agentlaunch.commands import engines as command
 
     return command.stop(talk, model, force=force)
@@ -281,11 +296,11 @@ def engines_stop(
 
 def engines_logs(
     talk: Talk,
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL|ollama]")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on as it grows.")] = False,
 ) -> Result | None:
-    """The newest log of an engine of ours."""
-    from agentlaunch.commands import engines as command
+    """The newest log of an engine of ours, the one that runs a model, or Ollama's."""
+    from agentlaunch.commands import engine_logs as command
 
     return command.logs(talk, model, watch=watch)
 
@@ -317,12 +332,13 @@ def bench(
     runs: Annotated[
         int, typer.Option("--runs", metavar="N", min=1, help="Runs at each length.")
     ] = 2,
+    allow_remote: AllowRemote = False,
 ) -> Result | None:
     """Measured prefill and decode speed and memory of a model here; feeds the estimates."""
     from agentlaunch.commands import bench as command
 
     flags = {"engine": engine, "context": context, "kv_cache": kv_cache}
-    return command.run(talk, ref, flags, runs=runs)
+    return command.run(talk, ref, flags, runs=runs, allow_remote=allow_remote)
 
 
 def config(
@@ -358,6 +374,24 @@ def config_unset(talk: Talk, name: Annotated[str, typer.Argument(metavar="NAME")
     from agentlaunch.commands import config as command
 
     return command.unset(talk, name)
+
+
+def config_set_key(
+    talk: Talk, name: Annotated[str, typer.Argument(metavar="SERVER|URL")]
+) -> Result | None:
+    """Keep a server's key in the OS keyring; it is piped in, or typed without an echo."""
+    from agentlaunch.commands import keys as command
+
+    return command.set_key(talk, name)
+
+
+def config_unset_key(
+    talk: Talk, name: Annotated[str, typer.Argument(metavar="SERVER|URL")]
+) -> Result | None:
+    """Drop a server's key from the OS keyring."""
+    from agentlaunch.commands import keys as command
+
+    return command.unset_key(talk, name)
 
 
 def clean(
@@ -399,6 +433,8 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "path": config_path,
         "set": config_set,
         "unset": config_unset,
+        "set-key": config_set_key,
+        "unset-key": config_unset_key,
     },
     "clean": {"": clean},
 }

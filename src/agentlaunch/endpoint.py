@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 
 Wire = Literal["anthropic_messages", "openai_responses", "openai_chat"]
 
+TokenHeader = Literal["bearer", "x-api-key"]
+"""How the token is sent: `Authorization: Bearer`, or Anthropic's own header."""
+
 HIDDEN = "***"
 """Stands for a token wherever a person or a script may read."""
 
@@ -21,6 +24,7 @@ class Endpoint:
     wires: tuple[Wire, ...]
     model: str
     token: str = field(default="", repr=False)
+    token_header: TokenHeader = "bearer"  # noqa: S105 - the name of a header
 
     @property
     def is_loopback(self) -> bool:

@@ -127,11 +127,12 @@ def locked(path: Path, *, timeout_s: float, what: str) -> Iterator[None]:
 def disk_free_bytes(path: Path) -> int | None:
     """Free bytes where `path` lies or will lie, or None when that cannot be told."""
     for folder in (path, *path.parents):
-        if folder.exists():
-            try:
-                return shutil.disk_usage(folder).free
-            except OSError:
-                return None
+        try:
+            return shutil.disk_usage(folder).free
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue  # not there yet, or closed to us: the nearest folder above lies on that disk
+        except OSError:
+            return None
     return None
 
 

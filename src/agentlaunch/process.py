@@ -192,6 +192,51 @@ def is_alive(who: Identity) -> bool:
     return identity(who.pid) == who
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A process that listens on a port. `environ` is None where it may not be read;
+    `sees_our_files` is False in a container, whose paths are not ours."""
+
+    pid: int
+    environ: Mapping[str, str] | None
+    sees_our_files: bool
+
+
+def listener(port: int, name: str) -> Listener | None:
+    """Who listens on a TCP port of this machine, among the processes whose name holds `name`;
+    None when that is nobody whose connections we may see."""
+    import psutil
+
+    listing = psutil.CONN_LISTEN
+    for child in psutil.process_iter(["name"]):
+        if name not in str(child.info["name"] or "").lower():
+            continue
+        try:
+            ports = {
+                row.laddr.port for row in child.net_connections("tcp") if row.status == listing
+            }
+        except (psutil.Error, OSError, ValueError):
+            continue
+        if port not in ports:
+            continue
+        environ: Mapping[str, str] | None = None
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
+            environ = child.environ()
+        return Listener(child.pid, environ, _same_root(child.pid))
+    return None
+
+
+def _same_root(pid: int) -> bool:
+    """Has it the file system that we have? Asked of Linux alone, where containers are processes."""
+    if sys.platform != "linux":
+        return True
+    try:
+        mine, other = (Path(f"/proc/{who}/ns/mnt").readlink() for who in ("self", pid))
+    except OSError:
+        return False
+    return mine == other
+
+
 def memory_bytes(pid: int) -> int | None:
     """Bytes of main memory that a process holds now, or None when that cannot be told."""
     import psutil

@@ -7,6 +7,7 @@ A project file may choose model, context and agent; it may never set endpoints, 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from agentlaunch.errors import AgentlaunchError, Refused, UsageError
 
@@ -115,7 +117,7 @@ class Setting:
     """One row of the settings table: what it is, how its text is read, who may set it."""
 
     name: str
-    kind: Literal["text", "size", "tokens", "minutes", "seconds", "choice"]
+    kind: Literal["text", "size", "tokens", "minutes", "seconds", "choice", "address", "addresses"]
     default: str | int | None
     help: str
     choices: tuple[str, ...] = ()
@@ -139,6 +141,21 @@ SETTINGS: tuple[Setting, ...] = (
         "first_word_limit", "seconds", 60, "how late the first word may come when a model is chosen"
     ),
     Setting("idle_minutes", "minutes", 15, "minutes without work before an engine of ours ends"),
+    Setting("allowed_hosts", "addresses", None, "servers elsewhere that your code may go to"),
+    *(
+        Setting(f"{name}_url", "address", None, f"where `--engine {name.replace('_', '-')}` is")
+        for name in (
+            "llama_server",
+            "vllm",
+            "lm_studio",
+            "docker_model_runner",
+            "litellm",
+            "llama_swap",
+            "openrouter",
+            "anthropic",
+            "openai",
+        )
+    ),
 )
 _BY_NAME = {row.name: row for row in SETTINGS}
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -248,9 +265,32 @@ def parse_value(row: Setting, raw: object, *, where: str) -> str | int | None:
         return int(text)
     if row.kind == "size":
         return parse_bytes(text, where=where)
+    if row.kind in ("address", "addresses"):
+        words = [text] if row.kind == "address" else [w for w in re.split(r"[\s,]+", text) if w]
+        for word in words:
+            _refuse_no_address(word, where)
+        return text if row.kind == "address" else ", ".join(words)
     if not text or not text.isprintable():
         raise UsageError(f"{where}: {text!r} is no name", code="bad-value")
     return text
+
+
+def _refuse_no_address(text: str, where: str) -> None:
+    """Raise `UsageError` for what is no http address, or holds a key that a file must not."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+        parts = urlsplit("")
+    if good and "@" not in parts.netloc and text.isprintable():
+        return
+    shown = "…@" + text.rpartition("@")[2] if "@" in text else text
+    raise UsageError(
+        f"{where}: {shown!r} is not an address",
+        hint="for example http://192.168.1.9:8000, without a user or key in it",
+        code="bad-value",
+    )
 
 
 def parse_bytes(text: str, *, where: str) -> int:

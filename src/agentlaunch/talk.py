@@ -7,32 +7,37 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from agentlaunch.errors import AgentlaunchError, UsageError
-from agentlaunch.progress import Progress, T, Work
-from agentlaunch.units import format_bytes
+from agentlaunch.progress import Pace, Progress, T, Work, bar_text, fitted, line
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-WIDE = 90
-"""Columns from which a progress bar also has room for its speed and its end."""
 
 Tone = Literal["plain", "strong", "good", "fair", "cool", "bad", "dim"]
 TONES: dict[Tone, str] = {
     "strong": "1", "good": "32", "fair": "33", "cool": "36", "bad": "31", "dim": "2",
 }  # fmt: skip
 
+Answer = Literal["yes", "no", "other"]
+
 PLAIN_PROGRESS_EVERY_S = 10.0
+SILENT_S = 10.5
+"""After so long without a report, the last one is said again: a log shows that it goes on."""
 EVENT_EVERY_S = 0.5
 LONGEST_TEXT = 2_000
 NARROWEST_FIRST = 12
 BELOW = " " * 4
+MOST_ROWS = 12
+"""Of a list to choose from that are seen at a time."""
+ESCAPE_S = 0.1
+"""How long Esc waits for the rest of an arrow key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,11 @@ class Talk:
 
     # ---- people: stderr ------------------------------------------------------------------
 
-    def say(self, text: str) -> None:
-        """A line for the person; nothing in JSON mode, whose reader is a program."""
+    def say(self, text: str, *, whole: bool = False) -> None:
+        """A line for the person; nothing in JSON mode, whose reader is a program. A `whole` one is
+        not folded, so that a command in it can be copied."""
         if not self.policy.json:
-            self._line(self._folded(clean(text)))
+            self._line(clean(text) if whole else self._folded(clean(text)))
 
     def detail(self, text: str) -> None:
         """A line for `-v`."""
@@ -100,18 +106,109 @@ class Talk:
         """
         if self.policy.yes:
             return True
+        word = self._answer(f"{question} [{'Y/n' if default else 'y/N'}]", question, flag)
+        return default if word == "" else word in {"y", "yes"}
+
+    def ask_or(self, question: str, other: str, *, key: str, flag: str) -> Answer:
+        """A question that Enter says yes to, with a third answer: `key`, which means `other`.
+
+        `--yes` never takes the third. Raises `UsageError` as `ask` does.
+        """
+        if self.policy.yes:
+            return "yes"
+        word = self._answer(f"{question} [Y/n, {key} = {other}]", question, flag)
+        return "other" if word == key else "yes" if word in {"", "y", "yes"} else "no"
+
+    def _answer(self, prompt: str, question: str, flag: str) -> str | None:
+        """What a person types, None at the end of input: nobody is there any more."""
         if not self.may_ask:
             raise UsageError(
                 f"this needs an answer: {question}", hint=f"say yes with {flag}", code="needs-input"
             )
-        self.err.write(f"{clean(question)} [{'Y/n' if default else 'y/N'}] ")
+        self.err.write(f"{self._folded(clean(prompt))} ")
         self.err.flush()
         answer = sys.stdin.readline()
-        if not answer:  # end of input: nobody is there any more
+        if not answer:
             self.err.write("\n")
-            return False
-        word = answer.strip().lower()
-        return default if not word else word in {"y", "yes"}
+            return None
+        return answer.strip().lower()
+
+    def choose(self, question: str, rows: Sequence[str], *, find: Sequence[str] = ()) -> int | None:
+        """Which of these rows, counted from 0; the first is preselected, None is for no row.
+
+        Arrow keys and letters that narrow the list down; a number on a terminal without them. What
+        is typed is looked for in `find`, a text for each row. Only where `may_ask` is True. Raises
+        `KeyboardInterrupt`.
+        """
+        rows = [clean(" ".join(row.split("\n"))).rstrip() for row in rows]
+        if os.environ.get("TERM", "" if os.name == "nt" else "dumb") not in {"dumb", "unknown"}:
+            return self._choose_by_keys(clean(question), rows, find or rows)
+        for number, row in enumerate(rows, 1):
+            self._line(f"{number}. {row}")
+        numbers = f"1-{len(rows)}, " if len(rows) > 1 else ""
+        self.err.write(f"{clean(question)} [{numbers}Enter = 1, q = none] ")
+        self.err.flush()
+        answer = sys.stdin.readline()
+        word = answer.strip() or ("1" if answer else "q")
+        return int(word) - 1 if word in map(str, range(1, len(rows) + 1)) else None
+
+    def _choose_by_keys(
+        self, question: str, rows: Sequence[str], find: Sequence[str]
+    ) -> int | None:
+        import questionary
+        from prompt_toolkit.filters import to_filter
+        from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
+        from prompt_toolkit.layout.dimension import Dimension
+        from prompt_toolkit.output import ColorDepth, create_output
+        from prompt_toolkit.output.vt100 import Vt100_Output
+        from questionary.prompts.common import InquirerControl
+
+        depth = None if self._colored(self.err) else ColorDepth.DEPTH_1_BIT
+        output = create_output(self.err)
+        if isinstance(output, Vt100_Output):  # not every terminal says where its cursor is
+            output.enable_cpr = False
+        app = questionary.select(
+            question,
+            [
+                questionary.Choice(_Row(row, words), number)
+                for number, (row, words) in enumerate(zip(rows, find, strict=True))
+            ],
+            pointer=">",
+            style=questionary.Style([("pointer", "bold"), ("highlighted", "bold")]),
+            instruction="(type to filter, Esc leaves)",
+            use_jk_keys=False,
+            use_search_filter=True,
+            output=output,
+            color_depth=depth,
+        ).application
+        app.erase_when_done = True
+        app.ttimeoutlen = ESCAPE_S
+        (window,) = (
+            w for w in app.layout.find_all_windows() if isinstance(w.content, InquirerControl)
+        )
+        window.height = Dimension(max=MOST_ROWS)
+        window.dont_extend_height = to_filter(True)  # else a narrowed list leaves a hole
+        control = window.content
+        assert isinstance(control, InquirerControl)
+        keys = KeyBindings()
+
+        def enter(event: KeyPressEvent) -> None:
+            """Choose, but not while nothing matches: all rows are shown then (questionary 2.1)."""
+            rows = control.filtered_choices
+            if control.search_filter and not control.found_in_search:
+                control.search_filter, control.pointed_at = None, 0
+            else:
+                event.app.exit(result=rows[control.pointed_at].value)
+
+        keys.add("enter", eager=True)(enter)
+        keys.add("escape", eager=True)(lambda event: event.app.exit())
+        keys.add("<sigint>")(lambda event: event.app.exit(exception=KeyboardInterrupt))
+        app.key_bindings = merge_key_bindings([app.key_bindings or KeyBindings(), keys])
+        try:
+            chosen = app.run()
+        except EOFError:  # the terminal is gone
+            return None
+        return chosen if isinstance(chosen, int) else None
 
     @property
     def may_ask(self) -> bool:
@@ -133,61 +230,56 @@ class Talk:
             return self._follow_plain(work)
 
     def _follow_plain(self, work: Work[T]) -> T:
-        said, last_activity = time.monotonic(), ""
-        while True:
-            try:
-                report = next(work)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            now = time.monotonic()
-            if self.policy.json:
-                whole = report.total_bytes is not None and report.done_bytes == report.total_bytes
-                if self.events and (whole or now - said >= EVENT_EVERY_S):
-                    said = now
-                    self.event(
-                        "progress",
-                        activity=report.activity,
-                        done_bytes=report.done_bytes,
-                        total_bytes=report.total_bytes,
-                    )
-            elif report.activity != last_activity or now - said >= PLAIN_PROGRESS_EVERY_S:
-                said, last_activity = now, report.activity
-                self.say(_progress_text(report))
-
-    def _follow_live(self, work: Work[T]) -> T:
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            ProgressColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-        from rich.progress import Progress as Bars
-
-        name = TextColumn("{task.description}", markup=False)
-        unsized: tuple[ProgressColumn, ...] = (BarColumn(10), TimeElapsedColumn())
-        sized: tuple[ProgressColumn, ...] = (BarColumn(10), DownloadColumn())
-        if self.width >= WIDE:
-            sized = (*sized, TransferSpeedColumn(), TimeRemainingColumn())
-        console = self._console(self.err)
-        bars, activity, task = Bars(), "", None
+        lines = _Lines(self)
         try:
             while True:
                 report = next(work)
-                if task is None or report.activity != activity:
+                lines.take(time.monotonic(), report)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            lines.end()
+
+    def _follow_live(self, work: Work[T]) -> T:
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        name = TextColumn("{task.description}", markup=False)
+        figures = TextColumn("{task.fields[figures]}", markup=False)
+        console, pace = self._console(self.err), Pace()
+        bars, shown, task, said = Bars(), ("", False), None, None
+        try:
+            while True:
+                report = next(work)
+                pace.feed(time.monotonic(), report)
+                done, total = report.done_bytes or 0, report.total_bytes
+                text = bar_text(
+                    replace(report, activity=clean(report.activity)), pace, console.width
+                )
+                # Work that is whole already, but not over (a check), moves and counts the time.
+                begun = shown == (report.activity, True)
+                kind = (report.activity, total is not None and (begun or done < total))
+                if task is None or kind != shown:
                     bars.stop()
-                    columns = sized if report.total_bytes else unsized
-                    bars = Bars(name, *columns, console=console, transient=True)
+                    bar = BarColumn(text.bar) if text.bar else None
+                    sized = (name, bar, figures) if bar is not None else (name, figures)
+                    columns = sized if kind[1] else (name, BarColumn(10), TimeElapsedColumn())
+                    bars = Bars(*columns, console=console, transient=True)
                     bars.start()
-                    activity = report.activity
-                    task = bars.add_task(clean(activity), total=report.total_bytes)
+                    shown, task = kind, bars.add_task("", total=None, figures="")
+                if report.detail not in (None, said) and report.done_bytes is not None:
+                    said = report.detail
+                    console.print(clean(said or ""), markup=False)
+                label = text.name if kind[1] else fitted(clean(report.activity), console.width - 20)
                 if report.share is not None:
-                    bars.update(task, completed=report.share, total=1.0)
+                    bars.update(task, completed=report.share, total=1.0, description=label)
+                elif kind[1]:
+                    bars.update(
+                        task, completed=done, total=total, description=label, figures=text.figures
+                    )
                 else:
-                    bars.update(task, completed=report.done_bytes or 0, total=report.total_bytes)
+                    bars.update(task, description=label)
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -298,6 +390,22 @@ class Talk:
         return Console(file=stream, no_color=not self._colored(stream), highlight=False)
 
 
+class _Row(str):
+    """A row of a list to choose from. The list looks for what was typed in its `lower()`
+    (questionary 2.1): words that the row may have no room for, and no others."""
+
+    __slots__ = ("_words",)
+    _words: str
+
+    def __new__(cls, row: str, words: str) -> _Row:
+        made = super().__new__(cls, row)
+        made._words = words
+        return made
+
+    def lower(self) -> str:
+        return self._words.lower()
+
+
 def use_color(asked: bool | None, stream: TextIO) -> bool:
     """Colour only where a person sees it: `--no-color`, NO_COLOR (non-empty), TERM=dumb and pipes
     say no; FORCE_COLOR says yes, but 0, false and empty mean no."""
@@ -333,19 +441,63 @@ _INVISIBLE = frozenset(
 )
 
 
-def _progress_text(report: Progress) -> str:
-    parts = [report.activity]
-    if report.done_bytes is not None and report.total_bytes:
-        share = min(100, 100 * report.done_bytes // report.total_bytes)
-        done, total = format_bytes(report.done_bytes), format_bytes(report.total_bytes)
-        parts.append(f"{done} of {total} ({share} %)")
-    elif report.done_bytes:
-        parts.append(format_bytes(report.done_bytes))
-    elif report.share is not None:
-        parts.append(f"{report.share:.0%}")
-    if report.detail:
-        parts.append(report.detail)
-    return " · ".join(parts)
+class _Lines:
+    """Reports for a log, a pipe or a program: one at once for each new activity or, as events, when
+    all bytes are there; then one by time. While the work itself is silent, the last is said again.
+    """
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        self._every_s = EVENT_EVERY_S if talk.policy.json else PLAIN_PROGRESS_EVERY_S
+        self._pace = Pace()
+        self._said_s = time.monotonic()
+        self._last: Progress | None = None
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._new = threading.Event()
+        if talk.events or not talk.policy.json:
+            threading.Thread(target=self._beat, daemon=True).start()
+
+    def take(self, now_s: float, report: Progress) -> None:
+        with self._lock:
+            self._pace.feed(now_s, report)
+            last, self._last = self._last, report
+            new = last is None or report.activity != last.activity
+            if self._talk.policy.json:
+                new = report.total_bytes is not None and report.done_bytes == report.total_bytes
+            if new or now_s - self._said_s >= self._every_s:
+                self._said_s = now_s
+                self._new.set()
+                self._say(report)
+
+    def end(self) -> None:
+        self._over.set()
+        self._new.set()
+        with self._lock:  # a line that is being said is said to its end
+            self._last = None
+
+    def _beat(self) -> None:
+        while not self._over.is_set():
+            if self._new.wait(SILENT_S):
+                self._new.clear()
+                continue
+            with self._lock:
+                if self._last is not None:
+                    self._say(self._last)
+
+    def _say(self, report: Progress) -> None:
+        if not self._talk.policy.json:
+            self._talk.say(line(report, self._pace))
+        elif self._talk.events:
+            rate, left = self._pace.bytes_per_s, self._pace.left_s
+            self._talk.event(
+                "progress",
+                activity=report.activity,
+                done_bytes=report.done_bytes,
+                total_bytes=report.total_bytes,
+                bytes_per_s=None if rate is None else int(rate),
+                left_s=None if left is None else round(left, 1),
+            )
 
 
 def _block(headers: Sequence[str], row: Sequence[str], width: int) -> str:

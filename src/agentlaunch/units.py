@@ -33,6 +33,14 @@ def format_seconds(seconds: float) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
+def format_clock(seconds: float) -> str:
+    """A time that counts down, in five letters at most: 0:05, 12:34, 1h02; "" from 100 hours on."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02}"
+    return f"{minutes // 60}h{minutes % 60:02}" if minutes < 6000 else ""
+
+
 def format_span(low_s: float, high_s: float) -> str:
     """From a careful to a hopeful time: 6-15 s, 2-9 min."""
     if high_s < 120:

@@ -28,6 +28,7 @@ from agentlaunch import files, process, web
 from agentlaunch.engines.base import EngineState, Loaded, Served, ServeRequest
 from agentlaunch.engines.llama_cpp import VERSION, WIRES, LlamaCpp, Timing
 from agentlaunch.errors import AgentlaunchError, EngineFailed, MachineCannot, NotSupported, Refused
+from agentlaunch.models.sampling import Sampling, Thinking, Tuning
 from agentlaunch.progress import finish
 from agentlaunch.settings import Paths
 from places import as_words, paths_below
@@ -211,6 +212,30 @@ def test_a_second_launch_shares_the_process(
     other.communicate(b"\n")
     assert again == Served("embedded", served.endpoint, CONTEXT, VERSION, True, 1, False)
     assert len(hosts(shared_paths)) == 1
+
+
+def test_sampling_is_the_servers_default_and_another_is_another_process(
+    paths: Paths, request_: ServeRequest
+) -> None:
+    sampling = Sampling(0.6, 0.8, 20, 0.0, 1.5, 1.05)
+    thinking = Thinking("on", True, "a reason", "https://example.org")
+    tuned = replace(request_, tuning=Tuning(sampling, "all uses", "https://example.org", thinking))
+    engine = LlamaCpp(paths, QUICK)
+    keys = {
+        engine.key(request_),
+        engine.key(tuned),
+        engine.key(replace(tuned, tuning=Tuning(sampling))),
+    }
+    assert len(keys) == 3
+    served = finish(engine.serve(tuned))
+    reply = web.request(
+        "GET",
+        f"{served.endpoint.base_url}/props",
+        headers={"Authorization": f"Bearer {served.endpoint.token}"},
+        deadline_s=10,
+    )
+    values = reply.json()["default_generation_settings"]["params"]
+    assert {name: pytest.approx(values[name]) for name in sampling.given} == sampling.given
 
 
 def test_the_process_is_nobodys_child_and_has_no_key_of_the_user(

@@ -17,6 +17,7 @@ import registry_server
 import schemas
 from agentlaunch import records
 from agentlaunch.cli import main
+from agentlaunch.machine import simulate
 from agentlaunch.settings import paths
 from gguf_writer import small_llama, write_gguf
 from launcher import fake_agent
@@ -34,6 +35,7 @@ def ollama(
     header = small_llama(template="{{ tools }}")
     weights = write_gguf(tmp_path / "m.gguf", *header).read_bytes()
     with registry_server.running() as registry, ollama_server.running() as fake:
+        registry.redirect_blobs_to = "http://localhost:{port}/cdn/{digest}"  # Ollama wants one
         registry.add("ns/small:q4", {"model": weights})
         fake.registry = registry
         fake.shapes[hashlib.sha256(weights).hexdigest()] = header
@@ -135,6 +137,91 @@ def test_less_context_than_planned_is_refused(
     said = capsys.readouterr().err
     assert "allocated 2,048 tokens of context, 4,096 were planned" in said
     assert "--context 2048" in said
+
+
+CARD = "ram=32GiB,gpu=RTX 4060 Laptop:8GiB"
+
+
+@pytest.fixture
+def beside_a_card(
+    ollama: OllamaServer, mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch
+) -> OllamaServer:
+    """The server with the model that a card of 8 GiB gets; nobody names an engine."""
+    mocker.patch("agentlaunch.survey.probe.probe", return_value=simulate.load(CARD))
+    monkeypatch.delenv("AGENTLAUNCH_ENGINE")
+    ollama.add("qwen3.5:4b", size=10**7, capabilities=TOOLS)
+    ollama.trained_tokens = 262_144
+    return ollama
+
+
+def choose(*more: str) -> int:
+    try:
+        return main(["up", "claude-code", "--yes", *more])
+    except SystemExit:
+        return 0
+
+
+def test_a_running_ollama_is_chosen_by_itself(
+    beside_a_card: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert choose("--dry-run", "--json") == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert (data["engine"], data["model"]) == ("ollama", "qwen3.5:4b")
+    assert data["handover"]["env"]
+    assert f"Ollama 0.33.0 runs at {beside_a_card.url}" in data["because"]
+
+
+def test_a_file_is_served_by_the_embedded_engine_although_ollama_runs(
+    beside_a_card: OllamaServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert choose("--model", str(tmp_path / "m.gguf"), "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["data"]["engine"] == "embedded"
+
+
+def test_what_spills_over_the_card_is_loaded_with_less_context(
+    beside_a_card: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import os
+
+    beside_a_card.vram_bytes = 10**7 + 49_152 * 100
+    assert choose() == 0
+    said = capsys.readouterr().err
+    assert "qwen3.5:4b-64k-agentlaunch lies 0% in main memory" not in said
+    names = [body["model"] for body in beside_a_card.bodies("/api/create")]
+    assert names[0] == "qwen3.5:4b-64k-agentlaunch"
+    assert list(beside_a_card.loaded) == [names[-1]] != names[:1]
+    assert names[:-1] == [body["model"] for body in beside_a_card.bodies("/api/delete")]
+    (call,) = os.execvpe.call_args_list  # type: ignore[attr-defined]
+    argv = call.args[1]
+    assert argv[argv.index("--model") + 1] == names[-1]
+
+
+def test_what_never_fits_the_card_is_refused_with_the_way_out(
+    beside_a_card: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside_a_card.vram_bytes = 10**6
+    assert choose() == 4
+    said = capsys.readouterr().err
+    assert "% of qwen3.5:4b" in said
+    assert "--model qwen3.5:4b goes on anyway" in said
+
+
+def test_who_names_the_model_gets_it_with_a_warning(
+    beside_a_card: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside_a_card.vram_bytes = 10**6
+    assert choose("--model", "qwen3.5:4b") == 0
+    assert "lies in main memory, so it is slow" in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_at_load_leads_to_less_context(
+    beside_a_card: OllamaServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside_a_card.vram_share = 1.0
+    beside_a_card.fault("/api/generate", Fault(500, b'{"error":"out of memory"}'))
+    assert choose() == 0
+    assert "does not fit: trying 49,152 tokens" in capsys.readouterr().err
+    assert list(beside_a_card.loaded) == ["qwen3.5:4b-48k-agentlaunch"]
 
 
 def test_offline_nothing_is_pulled(

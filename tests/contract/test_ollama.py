@@ -6,9 +6,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -17,9 +18,9 @@ import ollama_server
 import registry_server
 import small_model
 from agentlaunch import web
-from agentlaunch.engines.ollama.client import Client
+from agentlaunch.engines.ollama.client import KEEP_ALIVE, Client
 from agentlaunch.engines.ollama.derive import Derived, derive, list_ours, remove
-from agentlaunch.engines.ollama.pull import pull
+from agentlaunch.engines.ollama.pull import failed, pull
 from agentlaunch.engines.ollama.replies import Version, cpu_share, same_model
 from agentlaunch.errors import (
     AgentlaunchError,
@@ -31,7 +32,7 @@ from agentlaunch.errors import (
     Refused,
 )
 from agentlaunch.models.manifest import parse_manifest
-from agentlaunch.progress import Progress, finish
+from agentlaunch.progress import finish
 from ollama_server import Fault, OllamaServer
 
 REAL = os.environ.get("AGENTLAUNCH_TEST_OLLAMA", "")
@@ -45,6 +46,16 @@ class Bench:
     client: Client
     model: str
     total_bytes: int
+    registry: registry_server.RegistryServer
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> web.Reply:
+        """A plain exchange, where the very shape of the answer matters."""
+        url = self.client.url + path
+        return web.request(method, url, json_body=body, headers=headers)
+
+    def error(self, method: str, path: str, body: object = None) -> tuple[int, object]:
+        reply = self.ask(method, path, body)
+        return reply.status, reply.json()["error"]
 
 
 @contextlib.contextmanager
@@ -66,15 +77,15 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         served = _registry(b"weights" * 1000)
         with served as (registry, name, total), ollama_server.running() as fake:
             fake.registry = registry
-            yield Bench(Client(fake.url), name, total)
+            yield Bench(Client(fake.url), name, total, registry)
         return
     if not REAL:
         pytest.skip("AGENTLAUNCH_TEST_OLLAMA names no real server")
     client = Client(REAL)
-    with _registry(small_model.small_model().read_bytes()) as (_, name, total):
-        yield Bench(client, name, total)
+    with _registry(small_model.small_model().read_bytes()) as (registry, name, total):
+        yield Bench(client, name, total, registry)
         for tag in client.tags():
-            if tag.name.startswith(name.partition(":q4")[0]):
+            if tag.name.lower().startswith(name.rpartition(":")[0]):
                 client.delete(tag.name)
 
 
@@ -108,7 +119,9 @@ def test_it_says_which_version_it_is(bench: Bench) -> None:
 
 def test_a_pull_counts_all_layers_in_one_total_and_ends_with_all_of_it(bench: Bench) -> None:
     bench.client.delete(bench.model)
-    seen = list(pull(bench.client, bench.model, insecure=True, total_bytes=bench.total_bytes))
+    manifest = parse_manifest(bench.registry.manifests["ns/small:q4"])
+    layers = {blob.digest: (0, blob.size_bytes) for blob in manifest.blobs}
+    seen = list(pull(bench.client, bench.model, insecure=True, layers=layers))
     assert {report.total_bytes for report in seen} == {bench.total_bytes}
     done = [report.done_bytes or 0 for report in seen]
     assert (done[0], done[-1], done) == (0, bench.total_bytes, sorted(done))
@@ -170,6 +183,31 @@ def test_another_batch_makes_the_tag_anew(pulled: Bench) -> None:
     assert pulled.client.show(again.name).number("num_batch") == 128
 
 
+def test_sampling_is_written_where_the_base_has_none_and_follows_it(pulled: Bench) -> None:
+    """Facts B5: what the base sets is inherited, and with it the user's own words."""
+    client = pulled.client
+
+    def made(**parameters: float) -> tuple[Derived, dict[str, tuple[str, ...]]]:
+        work = derive(client, pulled.model, context_tokens=CONTEXT, parameters=parameters)
+        found = finish(work)
+        return found, dict(client.show(found.name).parameters)
+
+    first, shown = made(temperature=0.6, top_k=20)
+    assert (shown["temperature"], shown["top_k"]) == (("0.6",), ("20",))
+    assert made(temperature=0.6, top_k=20)[0] == replace(first, created=False)
+    other, shown = made(temperature=0.7)
+    assert other.created
+    assert shown["temperature"] == ("0.7",)
+    assert "top_k" not in shown
+    body = {"model": pulled.model, "from": pulled.model, "parameters": {"temperature": 0.33}}
+    for _event in client.events("/api/create", {**body, "stream": True}, silence_s=30.0):
+        pass  # the user writes a value of their own into the base
+    again, shown = made(temperature=0.7)
+    assert again.created
+    assert shown["temperature"] == ("0.33",)
+    assert not made(temperature=0.7)[0].created
+
+
 def test_a_base_that_is_not_there_is_not_pulled_in_passing(bench: Bench) -> None:
     bench.client.delete(bench.model)
     work = derive(bench.client, bench.model, context_tokens=CONTEXT)
@@ -202,6 +240,231 @@ def test_a_context_beyond_the_training_is_allocated_shorter_and_seen(pulled: Ben
     name = finish(derive(pulled.client, pulled.model, context_tokens=16384)).name
     assert finish(pulled.client.load(name)).context_tokens == 8192
     pulled.client.unload(name)
+
+
+def test_its_root_says_what_it_is_and_so_does_a_look_without_a_body(bench: Bench) -> None:
+    """Facts A2."""
+    assert bench.ask("GET", "/").body == b"Ollama is running"
+    for path in ("/", "/api/version"):
+        reply = bench.ask("HEAD", path)
+        assert (reply.status, reply.body) == (200, b"")
+
+
+def test_a_foreign_host_name_gets_an_empty_403(bench: Bench) -> None:
+    """Facts A2: the guard against rebound names, where it listens on loopback."""
+    reply = bench.ask("GET", "/api/version", host="website.example")
+    assert (reply.status, reply.body) == (403, b"")
+    port = bench.client.url.rpartition(":")[2]
+    assert bench.ask("GET", "/api/version", host=f"localhost:{port}").status == 200
+
+
+def test_a_page_of_another_website_gets_a_403_and_one_of_this_machine_does_not(
+    bench: Bench,
+) -> None:
+    assert bench.ask("GET", "/api/version", origin="https://website.example").status == 403
+    assert bench.ask("GET", "/api/version", origin="http://localhost:3000").status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/show", "/api/pull", "/api/create", "/api/generate"])
+def test_a_request_without_a_body_or_with_half_a_name_is_refused(bench: Bench, path: str) -> None:
+    """Facts B0."""
+    assert bench.error("POST", path) == (400, "missing request body")
+    odd = {"model": "../x", "from": "y"}
+    assert bench.error("POST", path, odd) == (400, "invalid model name")
+
+
+def test_what_is_not_there_is_a_404_in_words_that_tell_it_from_a_missing_page(
+    bench: Bench,
+) -> None:
+    for method, path in (
+        ("POST", "/api/show"), ("POST", "/api/generate"), ("DELETE", "/api/delete"),
+    ):  # fmt: skip
+        status, said = bench.error(method, path, {"model": "no-such"})
+        assert status == 404
+        assert re.fullmatch("model 'no-such(:latest)?' not found", str(said))
+    for method, path in (("GET", "/api/nothing"), ("POST", "/v1/messages/count_tokens")):
+        reply = bench.ask(method, path)
+        assert (reply.status, reply.body) == (404, b"404 page not found")
+    assert bench.ask("GET", "/api/show").status == 405
+
+
+def test_a_create_from_nothing_is_refused(bench: Bench) -> None:
+    """Facts B5."""
+    said = bench.error("POST", "/api/create", {"model": "x"})
+    assert said == (400, "neither 'from' or 'files' was specified")
+
+
+def test_a_cloud_model_where_the_cloud_is_off_is_told_as_such(bench: Bench) -> None:
+    """Facts B0; a real server must run with OLLAMA_NO_CLOUD=1 for it."""
+    for path in ("/api/show", "/api/generate"):
+        status, said = bench.error("POST", path, {"model": "gpt-oss:20b-cloud"})
+        assert (status, str(said).partition(":")[0]) == (403, "ollama cloud is disabled")
+    assert bench.ask("GET", "/api/status").json() == {"cloud": {"disabled": True, "source": "env"}}
+    work = bench.client.load("gpt-oss:20b-cloud")
+    assert _fails(work, NotSupported) == ("cloud-model", 5)
+    with pytest.raises(NotSupported):
+        bench.client.show("gpt-oss:20b-cloud")
+
+
+def test_a_row_of_the_list_says_what_the_facts_name(pulled: Bench) -> None:
+    """Facts B1."""
+    (row,) = (
+        row for row in pulled.ask("GET", "/api/tags").json()["models"]
+        if row["name"] == pulled.model
+    )  # fmt: skip
+    assert {"name", "model", "modified_at", "size", "digest", "details", "capabilities"} <= set(row)
+    assert {
+        "parent_model", "format", "family", "families", "parameter_size", "quantization_level",
+        "context_length", "embedding_length",
+    } <= set(row["details"])  # fmt: skip
+
+
+def test_a_loaded_row_says_what_the_facts_name(pulled: Bench) -> None:
+    """Facts B3; all of it lies in main memory on a machine without a GPU."""
+    finish(pulled.client.load(pulled.model))
+    (row,) = pulled.ask("GET", "/api/ps").json()["models"]
+    assert {
+        "name", "model", "size", "digest", "details", "expires_at", "size_vram", "context_length",
+    } <= set(row)  # fmt: skip
+    pulled.client.unload(pulled.model)
+
+
+def test_loading_and_unloading_say_so_and_answer_nothing(pulled: Bench) -> None:
+    """Facts B6."""
+    body = {"model": pulled.model, "stream": False}
+    for more, reason in (({}, "load"), ({"keep_alive": 0}, "unload")):
+        reply = web.request(
+            "POST", f"{pulled.client.url}/api/generate", json_body={**body, **more}, deadline_s=60
+        ).json()
+        assert (reply["done"], reply["done_reason"], reply["response"]) == (True, reason, "")
+
+
+def test_a_model_and_its_derived_tag_share_one_place_in_memory(pulled: Bench) -> None:
+    """Facts B6: never both at once."""
+    client = pulled.client
+    name = finish(derive(client, pulled.model, context_tokens=CONTEXT)).name
+    for model in (pulled.model, name, pulled.model):
+        assert same_model(finish(client.load(model)).model, model)
+        assert len(client.loaded()) == 1
+    client.unload(pulled.model)
+
+
+def test_a_context_asked_for_at_load_does_not_last(pulled: Bench) -> None:
+    """Facts B6: the next request without one gets the default; hence a tag of ours."""
+    client = pulled.client
+    body = {"model": pulled.model, "stream": False, "options": {"num_ctx": 1024}}
+    url = f"{client.url}/api/generate"
+    assert web.request("POST", url, json_body=body, deadline_s=60).status == 200
+    assert [row.context_tokens for row in client.loaded()] == [1024]
+    assert finish(client.load(pulled.model)).context_tokens == 4096
+    client.unload(pulled.model)
+
+
+def test_the_parameter_of_a_tag_outranks_the_servers_default(pulled: Bench) -> None:
+    """Facts C1."""
+    name = finish(derive(pulled.client, pulled.model, context_tokens=1024)).name
+    assert finish(pulled.client.load(name)).context_tokens == 1024
+    pulled.client.unload(name)
+
+
+def test_a_create_tells_its_steps_and_keeps_what_the_base_had(pulled: Bench) -> None:
+    """Facts B5: the weights' layer is shared, parameters add up, a second one overrides."""
+    client, tag = pulled.client, f"{pulled.model}-steps"
+    for base, parameters in ((pulled.model, {"num_ctx": 1024}), (tag, {"num_batch": 64})):
+        body = {"model": tag, "from": base, "parameters": parameters}
+        seen = [event.status for event in client.events("/api/create", body, silence_s=60)]
+        assert seen[-2:] == ["writing manifest", "success"]
+        assert any(status.startswith("using existing layer sha256:") for status in seen)
+    shown = client.show(tag)
+    assert (shown.number("num_ctx"), shown.number("num_batch")) == (1024, 64)
+    assert shown.weights_digest == client.show(pulled.model).weights_digest
+    assert client.delete(tag) is True
+    assert client.show(pulled.model).weights_digest == shown.weights_digest
+
+
+def test_the_list_of_openais_shape_names_the_same_models(pulled: Bench) -> None:
+    """Facts B7; seen with 0.33: the owner is the name's own namespace."""
+    rows = pulled.ask("GET", "/v1/models").json()["data"]
+    (row,) = (row for row in rows if row["id"] == pulled.model)
+    assert (row["object"], row["owned_by"]) == ("model", "ns")
+
+
+def test_names_are_found_without_their_case(pulled: Bench) -> None:
+    """Facts E: the case of a stored name is used again."""
+    name = pulled.model.upper().replace(":Q4", ":q4")
+    assert pulled.client.show(name) == pulled.client.show(pulled.model)
+
+
+def test_a_name_without_a_tag_is_the_latest(pulled: Bench) -> None:
+    """Facts B1: `x` lists as `x:latest`."""
+    bare = pulled.model.rpartition(":")[0]
+    reply = pulled.ask("POST", "/api/copy", {"source": pulled.model, "destination": bare})
+    assert (reply.status, reply.body) == (200, b"")
+    (tag,) = (tag for tag in pulled.client.tags() if tag.name == f"{bare}:latest")
+    assert same_model(tag.name, bare)
+    assert pulled.client.show(bare) == pulled.client.show(tag.name)
+    assert pulled.client.delete(bare) is True
+    assert pulled.client.delete(bare) is False
+
+
+def test_what_is_to_be_copied_must_be_there(bench: Bench) -> None:
+    said = bench.error("POST", "/api/copy", {"source": "no-such", "destination": "x"})
+    assert said == (404, 'model "no-such" not found')
+
+
+def test_a_pull_tells_its_steps_in_order(bench: Bench) -> None:
+    """Facts B4."""
+    bench.client.delete(bench.model)
+    body = {"model": bench.model, "insecure": True}
+    seen = list(bench.client.events("/api/pull", body, silence_s=60))
+    steps = dict.fromkeys(event.status for event in seen)
+    fixed = ("pulling manifest", "verifying sha256 digest", "writing manifest", "success")
+    assert tuple(step for step in steps if step in fixed) == fixed
+    layers = {event.digest for event in seen if event.digest is not None}
+    assert all(event.status == f"pulling {event.digest[7:19]}" for event in seen if event.digest)
+    assert layers
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, "registry-refused"), (412, "ollama-too-old"), (500, "registry-failed")],
+)
+def test_a_registry_that_refuses_is_an_error_line_with_its_number(
+    bench: Bench, status: int, code: str
+) -> None:
+    """Facts B0: folded into the text, with status 200."""
+    bench.client.delete(bench.model)
+    fault = registry_server.Fault(status=status, body=b'{"errors": []}')
+    bench.registry.fault(bench.model.rpartition(":")[2], fault)
+    body = {"model": bench.model, "insecure": True}
+    last = list(bench.client.events("/api/pull", body, silence_s=60))[-1]
+    assert last.error == f'pull model manifest: {status}: {{"errors": []}}'
+    assert last.error is not None
+    assert failed(bench.model, last.error).code == code
+
+
+def test_a_registry_without_locations_cannot_be_pulled_from(bench: Bench) -> None:
+    """Facts E: a plain registry that answers 200 is not enough."""
+    bench.client.delete(bench.model)
+    before, bench.registry.redirect_blobs_to = bench.registry.redirect_blobs_to, None
+    try:
+        work = pull(bench.client, bench.model, insecure=True)
+        assert _fails(work, ModelUnavailable) == ("registry-unsupported", 7)
+    finally:
+        bench.registry.redirect_blobs_to = before
+
+
+def test_other_bytes_than_promised_are_not_kept(bench: Bench) -> None:
+    """Facts E: the digest is checked at the end."""
+    name = bench.registry.add("ns/torn:q4", {"model": b"promised"})
+    promised = registry_server.digest_of(b"promised")
+    bench.registry.blobs[promised] = b"rendered"
+    try:
+        work = pull(bench.client, name, insecure=True)
+        assert _fails(work, ModelUnavailable) == ("digest-wrong", 7)
+    finally:
+        bench.registry.blobs[promised] = b"promised"
+    assert name not in [tag.name for tag in bench.client.tags()]
 
 
 # --- faults, of the fake alone ---------------------------------------------------------------
@@ -256,7 +519,8 @@ def test_impossible_numbers_in_a_pull_are_bounded(fake: OllamaServer) -> None:
         {"digest": "a", "total": 10, "completed": 99}, {"status": "success"},
     )  # fmt: skip
     fake.fault("/api/pull", Fault(lines=odd))
-    assert list(pull(Client(fake.url), "m"))[-1] == Progress("pulling m", 10, 10, "success")
+    last = list(pull(Client(fake.url), "m"))[-1]
+    assert (last.done_bytes, last.total_bytes) == (10, 10)
 
 
 def test_what_is_no_ndjson_is_no_ollama(fake: OllamaServer) -> None:
@@ -332,7 +596,9 @@ def test_a_load_that_allocates_less_is_seen_with_its_share_of_main_memory(
     loaded = finish(Client(fake.url).load("m"))
     assert loaded.context_tokens == 4096
     assert cpu_share(loaded) == pytest.approx(0.25, abs=1e-5)
-    assert fake.bodies("/api/generate") == [{"model": "m", "keep_alive": "30m", "stream": False}]
+    assert fake.bodies("/api/generate") == [
+        {"model": "m", "keep_alive": KEEP_ALIVE, "stream": False}
+    ]
 
 
 def test_a_model_displaced_right_after_its_load_is_not_called_loaded(fake: OllamaServer) -> None:
@@ -396,7 +662,7 @@ def test_a_pull_that_is_closed_closes_its_connection(fake: OllamaServer) -> None
     work = pull(Client(fake.url), "m")
     reports = [next(work), next(work)]
     work.close()
-    assert reports[-1] == Progress("pulling m", 40, 100, "pulling aa")
+    assert (reports[-1].done_bytes, reports[-1].total_bytes) == (40, 100)
 
 
 @pytest.mark.needs_ollama
@@ -410,3 +676,36 @@ def test_a_message_to_the_derived_tag_keeps_its_context_and_does_not_reload(pull
     reply = web.request("POST", client.url + "/v1/messages", json_body=body, deadline_s=120)
     assert reply.status == 200
     assert client.loaded() == (before,)
+
+
+@pytest.mark.needs_ollama
+@pytest.mark.skipif(not REAL, reason="AGENTLAUNCH_TEST_OLLAMA names no real server")
+@pytest.mark.parametrize("bench", ["real"], indirect=True)
+def test_long_lists_come_only_on_request_and_every_tensor_always(pulled: Bench) -> None:
+    """Facts B2; seen with 0.33: the tensors stand in the short reply too."""
+    replies = [
+        web.request(
+            "POST", pulled.client.url + "/api/show", limit_bytes=64 << 20,
+            json_body={"model": pulled.model, "verbose": verbose},
+        ).json()
+        for verbose in (False, True)
+    ]  # fmt: skip
+    short, long = (reply["model_info"]["tokenizer.ggml.tokens"] for reply in replies)
+    assert not short
+    assert len(long) > 1000
+    assert len(replies[0]["tensors"]) == len(replies[1]["tensors"]) > 100
+
+
+@pytest.mark.needs_ollama
+@pytest.mark.skipif(not REAL, reason="AGENTLAUNCH_TEST_OLLAMA names no real server")
+@pytest.mark.parametrize("bench", ["real"], indirect=True)
+def test_a_message_without_room_for_an_answer_is_refused_in_anthropics_shape(
+    pulled: Bench,
+) -> None:
+    """Facts B0 and B7."""
+    messages = [{"role": "user", "content": "hi"}]
+    body = {"model": pulled.model, "max_tokens": 0, "messages": messages}
+    reply = pulled.ask("POST", "/v1/messages", body)
+    assert (reply.status, reply.json()["error"]["type"]) == (400, "invalid_request_error")
+    reply = pulled.ask("POST", "/v1/messages", {**body, "model": "no-such", "max_tokens": 4})
+    assert (reply.status, reply.json()["error"]["type"]) == (404, "not_found_error")

@@ -99,26 +99,26 @@ def test_kind_and_context_are_read_from_the_model_list(
     row: dict[str, Any], kind: str, tokens: int | None
 ) -> None:
     facts, _requests = _rows({"id": "m", **row})
-    assert (facts.kind, facts.models) == (kind, (RemoteModel("m", tokens),))
+    assert facts.kind == kind
+    assert [(model.name, model.context_tokens) for model in facts.models] == [("m", tokens)]
 
 
-def test_wires_are_known_for_two_servers_and_tried_out_for_the_rest() -> None:
-    known, requests = _rows({"id": "m", "owned_by": "vllm"})
-    assert known.wires == ALL_WIRES
-    assert [(r.method, r.path) for r in requests] == [("GET", "/v1/models")]
-    tried, requests = _rows({"id": "m"})
-    assert tried.wires == ("anthropic_messages",)
-    assert [r.path for r in requests[1:]] == [
+def test_wires_are_tried_out_by_requests_that_ask_no_model_anything() -> None:
+    facts, requests = _rows({"id": "m", "owned_by": "vllm"})
+    assert facts.wires == ("anthropic_messages",)
+    assert [r.path for r in requests if r.method == "POST"] == [
         "/v1/messages",
         "/v1/responses",
         "/v1/chat/completions",
     ]
+    assert {r.body for r in requests if r.method == "POST"} == {b"{}"}
 
 
 def test_only_the_wires_worth_knowing_are_tried() -> None:
     with AnthropicServer() as engine:
         assert probe(engine.url, wires=("openai_chat",)).wires == ()
-        assert [r.path for r in engine.requests] == ["/v1/models", "/v1/chat/completions"]
+        posts = [r.path for r in engine.requests if r.method == "POST"]
+        assert posts == ["/v1/chat/completions"]
 
 
 @pytest.mark.parametrize("value", ["8192", 8192.0, True, 0, -1, [8192], {"n": 1}, None])
@@ -130,7 +130,9 @@ def test_a_context_of_the_wrong_type_is_no_context(name: str, value: object) -> 
 
 
 def test_rows_that_name_no_model_are_passed_over() -> None:
-    bad: list[Any] = [{}, {"id": None}, {"id": 7}, {"id": ""}, {"id": ["m"]}, "m", None, ["m"]]
+    bad: list[Any] = [{}, {"id": None}, {"id": 7}, {"id": ""}, {"id": ["m"]}, "m", None, ["m"],
+                      {"id": "--settings=x"}, {"id": "a\0b"}, {"id": "@file"},
+                      {"id": "x" * 300}]  # fmt: skip
     with AnthropicServer() as engine:
         engine.model_rows = [*bad, {"id": "m", "meta": "text", "owned_by": ["x"]}]
         assert probe(engine.url).models == (RemoteModel("m", None),)
@@ -161,7 +163,8 @@ def test_what_is_no_model_server_is_said_as_that(status: int, body: bytes, words
     with _answering(status, body) as (url, asked):
         with pytest.raises(EngineFailed, match=words) as caught:
             probe(url)
-        assert asked == ["GET /v1/models"]
+        assert asked[0] == "GET /v1/models"
+        assert {row.split()[0] for row in asked} == {"GET"}
     assert caught.value.exit_code == 6
     assert caught.value.hint or "has no `data`" in caught.value.message
 
@@ -230,6 +233,15 @@ def test_a_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(key: st
     [
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         (" http://h:1/v1/ ", "http://h:1"),
+        ("http://h:1/v1/messages", "http://h:1"),
+        ("http://h:1/v1/messages/count_tokens", "http://h:1"),
+        ("http://h:1/v1/chat/completions/", "http://h:1"),
+        ("http://h:1/v1/responses?beta=true", "http://h:1"),
+        ("http://h:1/v1/models", "http://h:1"),
+        ("http://h:1/gateway/messages", "http://h:1/gateway/messages"),
+        ("http://h:12434/engines/v1", "http://h:12434"),
+        ("http://h:12434/engines/llama.cpp/v1/chat/completions", "http://h:12434"),
+        ("https://openrouter.ai/api/v1/chat/completions", "https://openrouter.ai/api"),
         ("https://h/api/v1", "https://h/api"),
         ("http://h/v1?x=1#y", "http://h"),
         ("http://[::1]:8080/", "http://[::1]:8080"),
@@ -242,8 +254,10 @@ def test_an_address_is_a_base_without_v1(text: str, url: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "h:8000", "//h", "ftp://h", "file:///etc/passwd", "http://", "http://h:x", "http://[::1",
-     "http://h:99999", f"http://{KEY}@h", f"http://u:{KEY}@h"],
+    ["", "h:8000", "//h", "http://a b", f"ftp://u:{KEY}@h",
+     "http://[::1]evil.example", "http://127.0.0.1\\evil.example", "http://127.0.0.1%2eevil.example",
+     "http://h:8000:9", "http://::1", "ftp://h", "file:///etc/passwd", "http://",
+     "http://h:x", "http://[::1", "http://h:99999", f"http://{KEY}@h", f"http://u:{KEY}@h"],
 )  # fmt: skip
 def test_what_is_no_address_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -263,9 +277,14 @@ def test_what_is_no_address_is_a_usage_error(text: str) -> None:
         "0xa9fea9fe",
         "0xa9.254.0251.254",
         "169.16689662",
+        "metadata.google.internal",
+        "Metadata.Google.Internal.",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "192.0.0.192",
     ],
 )
-def test_link_local_addresses_are_refused_however_they_are_written(host: str) -> None:
+def test_link_local_and_metadata_addresses_are_refused_however_they_are_written(host: str) -> None:
     with pytest.raises(Refused) as caught:
         normalized_url(f"http://{host}:80/latest/meta-data")
     assert (caught.value.code, caught.value.exit_code) == ("unsafe-address", 8)
@@ -293,6 +312,7 @@ def test_a_probed_server_is_an_engine() -> None:
         context_tokens=9,
         version=None,
         reused=True,
+        tools=None,
     )
     with pytest.raises(ModelUnavailable, match="does not serve 'x'"):
         finish(Remote(facts).serve(ServeRequest("x", None, 9)))

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import pty
-import select
 import signal
-import struct
-import subprocess
-import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +13,7 @@ import pytest
 import launcher
 from anthropic_server import AnthropicServer, text
 from launcher import Launcher
+from terminal import Terminal
 
 AGENT = """
 import os, signal, sys, time
@@ -39,49 +33,6 @@ for line in sys.stdin:
 """
 
 
-class _Terminal:
-    """A child on a terminal of our own."""
-
-    def __init__(self, argv: list[str], env: dict[str, str], cwd: Path) -> None:
-        self._master, slave = pty.openpty()
-        self.resize(100, 30)
-        self.child = subprocess.Popen(
-            argv,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=env,
-            cwd=cwd,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
-        )
-        os.close(slave)
-        self.seen = ""
-
-    def resize(self, columns: int, lines: int) -> None:
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def type(self, keys: str) -> None:
-        os.write(self._master, keys.encode())
-
-    def wait_for(self, words: str, timeout_s: float = 60) -> None:
-        limit = time.monotonic() + timeout_s
-        while words not in self.seen:
-            assert time.monotonic() < limit, f"{words!r} did not appear in:\n{self.seen}"
-            if select.select([self._master], [], [], 0.1)[0]:
-                try:
-                    self.seen += os.read(self._master, 65536).decode("utf-8", "replace")
-                except OSError:  # Linux: the other side is closed
-                    assert words in self.seen, self.seen
-                    return
-
-    def close(self) -> None:
-        if self.child.poll() is None:
-            self.child.kill()
-        self.child.wait(timeout=10)
-        os.close(self._master)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return launcher.fake_agent(tmp_path / "bin", AGENT)
@@ -93,10 +44,10 @@ def world(tmp_path: Path, folder: Path) -> Launcher:
 
 
 @contextlib.contextmanager
-def up_on_a_terminal(world: Launcher, *more: str) -> Iterator[_Terminal]:
+def up_on_a_terminal(world: Launcher, *more: str) -> Iterator[Terminal]:
     """`agentlaunch up claude-code` as a person types it."""
     argv = [str(launcher.PROGRAM), "up", "claude-code", *more]
-    terminal = _Terminal(argv, {**world.env, "TERM": "xterm"}, world.project)
+    terminal = Terminal(argv, {**world.env, "TERM": "xterm"}, world.project)
     try:
         yield terminal
     finally:

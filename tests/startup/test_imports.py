@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("httpx", "rich", "psutil", "pydantic", "filelock", "platformdirs", "asyncio", "ssl")
+HEAVY = (
+    "httpx", "rich", "psutil", "pydantic", "filelock", "platformdirs", "asyncio", "ssl", "keyring",
+    "questionary",
+)  # fmt: skip
 
 LISTS_MODULES = """
 import sys

@@ -12,6 +12,8 @@ from agentlaunch import plan
 from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.checks import LOW_DISK_BYTES, Finding, Status, check, recommendation
 from agentlaunch.engines.base import EngineState, Loaded, StateName
+from agentlaunch.engines.ollama.client import Client
+from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.machine.facts import Gpu, Machine, Note
 from agentlaunch.models import catalog
 from agentlaunch.models.catalog import Catalog
@@ -22,6 +24,7 @@ from agentlaunch.survey.servers import Answered, Server
 GIB = 1 << 30
 MACHINE = Machine("linux", "x86_64", "cpu", 8, 32 * GIB, 20 * GIB, None, 10**12, False, False)
 CLAUDE = AgentState(AGENT, Path("/usr/bin/claude"), "2.1.197", managed=False)
+INSTALLED = OllamaFacts(Client("http://127.0.0.1:11434"), None)
 ABSENT = AgentState(AGENT, None, None, managed=False)
 
 
@@ -126,7 +129,7 @@ def test_an_engine_says_its_state_and_what_it_holds(engine: EngineState, finding
 
 
 def test_an_installed_ollama_is_named() -> None:
-    (row,) = _named("ollama", replace(WELL, ollama=Path("/usr/bin/ollama")))
+    (row,) = _named("ollama", replace(WELL, ollama=INSTALLED))
     assert row.status == "info"
 
 
@@ -210,7 +213,7 @@ def test_ollama_is_answering_absent_or_something_else(
     answered: Answered, asked: bool, program: str | None, status: Status, remedy: str | None
 ) -> None:
     server = Server("http://127.0.0.1:11434", answered, "0.33.0", "why", asked)
-    found = Path(program) if program is not None else None
+    found = INSTALLED if program is not None else None
     (row,) = _named("ollama", replace(_healthy(ollama=server), ollama=found))
     assert (row.status, row.remedy) == (status, remedy)
 

@@ -12,7 +12,20 @@ PACKAGE = Path(agentlaunch.__file__).parent
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "progress", "units", "files", "__init__"}),
-    frozenset({"settings", "talk", "web", "process", "managed", "records", "context", "endpoint"}),
+    frozenset(
+        {
+            "settings",
+            "talk",
+            "web",
+            "process",
+            "managed",
+            "records",
+            "context",
+            "endpoint",
+            "keys",
+            "policy",
+        }
+    ),
     frozenset({"agents", "engines", "models", "machine"}),
     frozenset({"survey"}),
     frozenset({"plan", "checks", "proof"}),
@@ -21,8 +34,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cli", "arguments", "__main__"}),
 )
 SAME_FLOOR = {
-    ("errors", "files"), ("files", "errors"),
-    ("managed", "process"), ("managed", "settings"), ("web", "endpoint"),
+    ("errors", "files"), ("files", "errors"), ("progress", "units"),
+    ("managed", "process"), ("managed", "settings"), ("web", "endpoint"), ("policy", "endpoint"),
     ("engines", "models"), ("models", "machine"),
     ("cli", "arguments"), ("__main__", "cli"),
 }  # fmt: skip
@@ -32,12 +45,15 @@ DOORS = {
     "httpx": {"web.py"},
     "rich": {"talk.py"},
     "subprocess": {"process.py", "engines/llama_cpp_host.py"},
+    "questionary": {"talk.py"},
+    "prompt_toolkit": {"talk.py"},
     "psutil": {"process.py", "machine/live_values.py"},
     "pydantic": set[str](),
     "filelock": {"files.py"},
     "platformdirs": {"settings.py"},
     "typer": {"cli.py", "arguments.py"},
     "tomli_w": {"commands/config.py"},
+    "keyring": {"keys.py"},
 }
 
 IMPURE_METHODS = {

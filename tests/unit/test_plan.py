@@ -357,7 +357,7 @@ def test_a_file_is_served_under_its_name_without_the_suffix(model_id: str, name:
     ("tag", "expected"),
     [
         ("qwen3:14b", ["weak-model"]),
-        ("qwen2.5-coder:7b", ["tool-calls-as-text", "weak-model"]),
+        ("qwen2.5-coder:7b", ["tool-calls-as-text", "known-problem", "weak-model"]),
         ("phi4:14b", ["template-ignores-tools", "weak-model"]),
         ("qwen3.5:9b", []),
     ],
@@ -458,7 +458,7 @@ def test_a_server_that_serves_one_model_is_used_as_it_is() -> None:
         plan.Chosen("m", None, None),
     )
     assert made.context.engine_tokens == 40_960
-    assert made.because == ("http://127.0.0.1:8000 was asked for and serves m",)
+    assert made.because[0] == "http://127.0.0.1:8000 was asked for and serves m"
     assert made.warnings == ()
     assert made.fit is None
     assert made.handover.env["ANTHROPIC_AUTH_TOKEN"] == HIDDEN
@@ -554,8 +554,10 @@ def test_a_server_that_does_not_say_its_context_needs_the_flag() -> None:
 )
 def test_a_server_on_another_host_is_named(url: str, leaves: bool) -> None:
     made = make(world(computer(8)), remote=served(RemoteModel("m", 65_536), url=url))
-    expected = ((("remote-engine", f"your code goes to {url}"),)) if leaves else ()
-    assert made.warnings == expected
+    named = [text for code, text in made.warnings if code == "remote-engine"]
+    assert named == ([f"your code leaves this machine: it goes to {url}"] if leaves else [])
+    clear = leaves and url.startswith("http://")
+    assert ("code-in-clear" in codes(made)) == clear
 
 
 # --- for every wish on every machine ----------------------------------------------------------

@@ -14,7 +14,8 @@ from agentlaunch.engines.base import Loaded
 from agentlaunch.engines.ollama.client import Client
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.engines.ollama.replies import Tag, Version
-from agentlaunch.errors import NotSupported
+from agentlaunch.engines.ollama.store import Store
+from agentlaunch.errors import MachineCannot, ModelUnavailable, NotSupported
 from agentlaunch.machine import simulate
 from agentlaunch.models import catalog
 from agentlaunch.models.refs import parse_ref
@@ -28,12 +29,15 @@ from agentlaunch.plan import (
     StartEngine,
     Wish,
 )
+from agentlaunch.plan.ollama import smaller
 from agentlaunch.survey import AgentState, Survey, Weights
 
 CATALOG = catalog.load()
 CLAUDE = AgentState(AGENT, Path("/usr/bin/claude"), "2.1.197", managed=False)
 PLACES = Places(Path("/run/l"), Path("/data/homes"), "1-2.00", {})
 LOCAL = Client("http://127.0.0.1:11434")
+CODING = {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0.0, "presence_penalty": 0.0,
+          "repeat_penalty": 1.0}  # fmt: skip
 
 
 def tag(name: str, *, cloud: bool = False) -> Tag:
@@ -69,7 +73,7 @@ def test_what_is_there_is_used_with_the_context_pinned() -> None:
     name = "qwen3.5:9b-64k-agentlaunch"
     assert made.steps == (
         StartEngine("ollama", reuse=True),
-        Derive("qwen3.5:9b", name, 65_536, 512),
+        Derive("qwen3.5:9b", name, 65_536, 512, CODING),
         Load(name, 65_536),
         HandOver("claude-code"),
     )
@@ -129,3 +133,77 @@ def test_an_old_version_and_another_machine_are_warned_about() -> None:
     assert "known security hole" in old["ollama-unsafe"]
     away = facts(tag("qwen3.5:9b"), client=Client("http://10.0.0.7:11434"))
     assert dict(make(away).warnings)["remote-engine"] == "your code goes to http://10.0.0.7:11434"
+
+
+def test_less_context_is_tried_by_as_much_as_did_not_fit() -> None:
+    made = make(facts(tag("qwen3.5:9b")))
+    assert made.fit is not None
+    assert made.fit.kv_bytes is not None
+    per_token = made.fit.kv_bytes / 65_536
+    little = smaller(made, 1)
+    much = smaller(made, int(30_000 * per_token))
+    assert little is not None
+    assert much is not None
+    assert (little.context.engine_tokens, much.context.engine_tokens) == (49_152, 32_768)
+    assert much.steps[-3:] == (
+        Derive("qwen3.5:9b", "qwen3.5:9b-32k-agentlaunch", 32_768, 512, CODING),
+        Load("qwen3.5:9b-32k-agentlaunch", 32_768),
+        HandOver("claude-code"),
+    )
+    assert much.context.agent_window_tokens == 32_768  # the agent is told what is true
+    assert smaller(made, int(60_000 * per_token)) is None  # no agent works in so little
+    assert smaller(made, None) == little
+
+
+def test_a_context_that_was_asked_for_is_never_made_smaller() -> None:
+    assert smaller(make(facts(tag("qwen3.5:9b")), context_tokens=65_536), None) is None
+
+
+ELSEWHERE = Client("https://gpu.example:443", "key")
+
+
+def test_on_a_server_elsewhere_nothing_is_sized_and_the_best_that_it_has_is_taken() -> None:
+    there = facts(tag("qwen3.5:4b"), tag("qwen3.5:9b"), client=ELSEWHERE)
+    made = make(there)
+    assert made.model.id == "qwen3.5:9b"
+    assert made.fit is not None
+    assert (made.fit.verdict, made.fit.budget_bytes) == (None, None)
+    assert made.context.engine_tokens == 65_536
+    assert not any(isinstance(step, Pull) for step in made.steps)
+    assert [code for code, _text in made.warnings] == ["remote-engine"]
+
+
+def test_a_server_elsewhere_without_any_model_is_said() -> None:
+    with pytest.raises(ModelUnavailable) as caught:
+        make(facts(client=ELSEWHERE))
+    assert caught.value.code == "nothing-served"
+
+
+def test_ollama_on_the_windows_host_is_this_machine() -> None:
+    near = facts(tag("qwen3.5:9b"), client=Client("http://172.20.0.1:11434"), on_windows_host=True)
+    made = make(near)
+    assert made.fit is not None
+    assert made.fit.placement == "gpu"
+    assert made.url == "http://172.20.0.1:11434"
+
+
+def test_offline_the_best_of_what_is_downloaded_is_taken() -> None:
+    there = facts(tag("qwen3.5:4b"))
+    assert make(there).model.id != "qwen3.5:4b"
+    made = make(there, offline=True)
+    assert made.model.id == "qwen3.5:4b"
+    assert not any(isinstance(step, Pull) for step in made.steps)
+    nothing = make(facts(), offline=True)  # then the launch says what it cannot bring
+    assert any(isinstance(step, Pull) for step in nothing.steps)
+
+
+def test_a_model_larger_than_the_servers_disk_is_refused_with_figures_and_place() -> None:
+    place = Path("/usr/share/ollama/.ollama/models")
+    with pytest.raises(MachineCannot) as caught:
+        make(facts(store=Store(place, free_bytes=10**9)), listed("qwen3.5:9b"))
+    assert caught.value.code == "no-disk"
+    assert f"in Ollama's store {place}, where 1.0 GB are free" in caught.value.message
+    # A stopped download left most of it there: how much exactly, the pull itself asks.
+    make(facts(store=Store(place, 10**9, partial_bytes=10**10)), listed("qwen3.5:9b"))
+    make(facts(store=Store(place, free_bytes=None)), listed("qwen3.5:9b"))
+    make(facts(store=None), listed("qwen3.5:9b"))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import re
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -13,6 +17,7 @@ from pytest_mock import MockerFixture
 from agentlaunch.errors import Refused, UsageError
 from agentlaunch.progress import Progress, Work
 from agentlaunch.talk import Policy, Talk, clean, use_color
+from waiting import wait_until
 
 
 class _Terminal(io.StringIO):
@@ -260,8 +265,9 @@ def test_events_are_one_line_each() -> None:
     talk.follow(work())
     talk.event("done", ref="a:b")
     lines = [json.loads(line) for line in _text(talk.out).splitlines()]
+    unknown = {"bytes_per_s": None, "left_s": None}
     assert lines == [
-        {"event": "progress", "activity": "down", "done_bytes": 10, "total_bytes": 10},
+        {"event": "progress", "activity": "down", "done_bytes": 10, "total_bytes": 10, **unknown},
         {"event": "done", "ref": "a:b"},
     ]
 
@@ -290,6 +296,95 @@ def test_a_pull_that_is_not_json_says_a_line_every_ten_seconds(mocker: MockerFix
             yield Progress("downloading", done_bytes, 100)
 
     talk.follow(work())
-    assert (
-        _text(talk.err) == "downloading · 0 B of 100 B (0 %)\ndownloading · 10 B of 100 B (10 %)\n"
-    )
+    assert _text(talk.err).splitlines() == [
+        "downloading · 0 B of 100 B (0 %)",
+        "downloading · 10 B of 100 B (10 %) · 1 B/s · 90 s left",
+    ]
+
+
+def test_work_that_is_silent_goes_on_in_a_log(mocker: MockerFixture) -> None:
+    mocker.patch("agentlaunch.talk.SILENT_S", 0.02)
+    talk, out = _talk(), threading.Event()
+
+    def work() -> Work[None]:
+        yield Progress("verifying m", 10, 10)
+        wait_until(lambda: _text(talk.err).count("verifying m · 10 B of 10 B (100 %)\n") > 2)
+        out.set()
+
+    talk.follow(work())
+    assert out.is_set()
+    said = _text(talk.err)
+    time.sleep(0.1)
+    assert _text(talk.err) == said  # nothing speaks once the work is over
+
+
+@pytest.mark.parametrize(
+    ("columns", "last"),
+    [
+        (40, "…0/ns/small:q4     3.2/6.6 GB  1:15 left"),
+        (60, "…00/ns/small:q4 ━━━╸     3.2/6.6 GB 45.3 MB/s  1:15 left"),
+        (100, "downloading host:5000/ns/small:q4 ━━━━━━━━━╸"),
+    ],
+)
+def test_a_bar_fits_the_terminal(
+    columns: int, last: str, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    mocker.patch("agentlaunch.talk.time.monotonic", side_effect=itertools.count(0.0, 2.0))
+
+    def work() -> Work[None]:
+        for done in (3_109_400_000, 3_200_000_000):
+            yield Progress("downloading host:5000/ns/small:q4", done, 6_600_000_000)
+
+    talk = Talk(Policy(), out=io.StringIO(), err=_Terminal())
+    talk.follow(work())
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", _text(talk.err)).replace("\r", "\n")
+    rows = [row.rstrip() for row in shown.split("\n") if row.strip()]
+    assert " ".join(last.split()) in " ".join(rows[-1].split()), rows
+    assert all(len(row) <= columns for row in rows)
+
+
+def test_a_bar_that_is_full_but_not_over_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def work() -> Work[None]:
+        yield Progress("verifying m", 10, 10)
+
+    talk = Talk(Policy(), out=io.StringIO(), err=_Terminal())
+    talk.follow(work())
+    assert "verifying m" in _text(talk.err)
+    assert "0:00:0" in _text(talk.err)  # the time that it takes, not a full bar that stands still
+
+
+def test_what_went_wrong_on_the_way_stays_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+
+    def work() -> Work[None]:
+        for done in range(3):
+            yield Progress("downloading m", done, 10, "r broke off; trying again in 1 s")
+
+    talk = Talk(Policy(), out=io.StringIO(), err=_Terminal())
+    talk.follow(work())
+    assert _text(talk.err).count("r broke off; trying again in 1 s") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("\n", "yes"), ("Y\n", "yes"), ("s\n", "other"), ("n\n", "no"), ("x\n", "no"), ("", "no")],
+)
+def test_a_question_may_have_a_third_answer(
+    typed: str, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", _Terminal(typed))
+    talk = Talk(Policy(), out=io.StringIO(), err=_Terminal())
+    assert talk.ask_or("Do it?", "start with m now", key="s", flag="--yes") == answer
+    assert "Do it? [Y/n, s = start with m now] " in _text(talk.err)
+
+
+def test_yes_never_takes_the_third_answer() -> None:
+    assert _talk(yes=True).ask_or("Do it?", "another", key="s", flag="--yes") == "yes"
+    with pytest.raises(UsageError):
+        _talk(no_input=True).ask_or("Do it?", "another", key="s", flag="--yes")

@@ -42,6 +42,8 @@ class Target:
     environ: Mapping[str, str]
     args: tuple[str, ...] = ()
     """What the user wrote after `--`."""
+    thinking_off: bool = False
+    """Must the model not think? Else that is the agent's own business."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,14 @@ EMPTIED: tuple[str, ...] = (
 """Variables that a settings file of the user or the project could set: emptied in ours, unset in
 the child's environment."""
 
+NO_THINKING: dict[str, str] = {
+    "MAX_THINKING_TOKENS": "0",
+    # Without this the request says nothing of thinking but `output_config.effort: high`, which
+    # Ollama (0.33) takes for a wish to think (seen, 2.1.197).
+    "CLAUDE_CODE_EXTRA_BODY": '{"thinking":{"type":"disabled"}}',
+}
+"""For a model that must not think."""
+
 UNSET_FIRST: tuple[str, ...] = (
     "ANTHROPIC_CONFIG_DIR",
     "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR",
@@ -248,6 +256,7 @@ def _variables(target: Target) -> dict[str, str]:
         "CLAUDE_SECURESTORAGE_CONFIG_DIR": str(target.home_folder),
         **_network(target.endpoint, target.environ),
         **_window(target.context),
+        **(NO_THINKING if target.thinking_off else {}),
         # Bun ends a silent request after 5 minutes unless this is 0; the stream has its own limit.
         "API_FORCE_IDLE_TIMEOUT": "0",
         "API_TIMEOUT_MS": str(TIMEOUT_MS),
@@ -257,6 +266,16 @@ def _variables(target: Target) -> dict[str, str]:
 
 def _routing(endpoint: Endpoint) -> dict[str, str]:
     token = endpoint.token or DUMMY_TOKEN
+    if endpoint.token_header == "x-api-key":  # noqa: S105 - the name of a header
+        # Anthropic itself: it takes no key as a Bearer token. The agent then sends the key in this
+        # one header (seen, 2.1.197); interactively its own dialog asks once whether to use it.
+        return {
+            "ANTHROPIC_BASE_URL": endpoint.base_url,
+            "ANTHROPIC_AUTH_TOKEN": "",
+            "ANTHROPIC_API_KEY": token,
+            "ANTHROPIC_CUSTOM_HEADERS": "",
+            **dict.fromkeys(MODEL_VARIABLES, endpoint.model),
+        }
     return {
         "ANTHROPIC_BASE_URL": endpoint.base_url,
         "ANTHROPIC_AUTH_TOKEN": token,

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection
 
 from agentlaunch.checks.finding import Finding, Status
+from agentlaunch.engines.ollama.update import lacks
 from agentlaunch.survey import Survey
+from agentlaunch.survey.servers import Server
 from agentlaunch.units import plural
+
+_CLOSE_IT = "restart it so that it listens on this machine alone"
+_CLOSE_WHERE = {
+    "linux": f"{_CLOSE_IT}; for the service: sudo systemctl edit ollama",
+    "darwin": f'{_CLOSE_IT}, or switch off "Expose Ollama to the network" in its settings',
+    "windows": f'{_CLOSE_IT}, or switch off "Expose Ollama to the network" in its settings',
+}
+_CLOSE = {
+    "darwin": "launchctl setenv OLLAMA_HOST 127.0.0.1",
+    "windows": "setx OLLAMA_HOST 127.0.0.1",
+}
 
 
 def embedded(survey: Survey, wanted: Collection[str]) -> list[Finding]:
@@ -48,10 +62,13 @@ def ollama(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
     server = survey.health.ollama if survey.health is not None else None
     if server is not None and server.answered == "yes":
         text = f"Ollama {server.version} answers at {server.url}"
-        return [Finding("ollama", "ok", text, "agentlaunch up claude-code --engine ollama")]
+        row = Finding("ollama", "ok", text, "agentlaunch up claude-code --engine ollama")
+        return [row, *_ollama_too_old(server), *_ollama_open(survey, server)]
     status: Status = "warning" if server is not None and server.asked else "info"
+    if server is not None and server.way_out is not None:
+        return [Finding("ollama", "warning", server.detail or "", server.way_out)]
     if server is not None and server.answered == "other":
-        text = f"what answers at {server.url} is not Ollama ({server.detail})"
+        text = server.detail or f"what answers at {server.url} is not Ollama"
         return [Finding("ollama", status, text, "unset OLLAMA_HOST" if server.asked else None)]
     if server is not None and server.asked:
         text = f"OLLAMA_HOST names {server.url}, where no Ollama answers: {server.detail}"
@@ -62,3 +79,37 @@ def ollama(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
     where = f" and does not answer at {server.url}" if server is not None else ""
     text = f"Ollama is installed{where}; a launch with --engine ollama starts it"
     return [Finding("ollama", "info", text, "agentlaunch up claude-code --engine ollama")]
+
+
+def _ollama_too_old(server: Server) -> list[Finding]:
+    """Below the version without a known hole, or below one that speaks an agent's wire."""
+    return [
+        Finding(
+            "ollama-version",
+            "warning" if lack.floor == "security" else "info",
+            f"Ollama {server.version} is too old: {lack.version} {lack.text}",
+            server.update,
+        )
+        for lack in lacks(server.version)
+    ]
+
+
+def _ollama_open(survey: Survey, server: Server) -> list[Finding]:
+    """Ollama asks nobody for a key: who reaches it may use, change and delete what it has."""
+    rows, system = [], survey.machine.os or ""
+    if server.open_on:
+        everywhere = any(ipaddress.ip_address(text).is_unspecified for text in server.open_on)
+        where = "every address of this machine" if everywhere else ", ".join(server.open_on)
+        text = (
+            f"Ollama's port is open on {where}: anyone on the network can use "
+            f"it, and delete or copy its models; {_CLOSE_WHERE.get(system, _CLOSE_IT)}"
+        )
+        remedy = _CLOSE.get(system, "OLLAMA_HOST=127.0.0.1 ollama serve")
+        rows.append(Finding("ollama-exposed", "warning", text, remedy))
+    if server.any_website:
+        text = (
+            f"Ollama at {server.url} answers to every website that is open in a browser here: "
+            "OLLAMA_ORIGINS of the server allows all; take it out and restart it"
+        )
+        rows.append(Finding("ollama-origins", "warning", text, "unset OLLAMA_ORIGINS"))
+    return rows

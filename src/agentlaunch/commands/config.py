@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from agentlaunch import files, settings
+from agentlaunch import files, policy, settings
 from agentlaunch.agents import find
 from agentlaunch.commands import up
 from agentlaunch.commands.result import Result
+from agentlaunch.engines import remote
 from agentlaunch.errors import Refused
 from agentlaunch.talk import Talk
 
@@ -32,12 +33,19 @@ def show(talk: Talk, *, origin: bool) -> Result:
 
     def draw(talk: Talk) -> None:
         rows = [
-            (name, "auto" if v.value is None else str(v.value), *([v.origin] if origin else []))
+            (name, _shown(name, v.value), *([v.origin] if origin else []))
             for name, v in values.items()
         ]
         talk.table(("SETTING", "VALUE", "ORIGIN") if origin else ("SETTING", "VALUE"), rows)
 
     return Result("agentlaunch/config/1", data, draw)
+
+
+def _shown(name: str, value: object) -> str:
+    if value is not None:
+        return str(value)
+    kind = settings.setting(name).kind
+    return "none" if kind == "addresses" else "default" if kind == "address" else "auto"
 
 
 def path(talk: Talk) -> Result:
@@ -67,7 +75,11 @@ def set_value(talk: Talk, name: str, value: str) -> Result:
     if name == "agent":
         find(value)
     if name == "engine":
-        up.server_url(value)
+        up.server_of(value, {})
+    if row.kind == "address":
+        remote.normalized_url(value)
+    if name == policy.SETTING:
+        value = policy.joined(policy.hosts(value))
     user_file = settings.paths().user_file
     _write(user_file, name, value)
     return _changed("config-set", f"{name} = {value}", user_file)

@@ -171,7 +171,7 @@ def _check_engine(name: str) -> None:
     """As `up` would take it: Ollama must answer or be here to be started."""
     if name.lower() == up.OLLAMA:
         survey.look_at_ollama(os.environ)
-    up.server_url(name)
+    up.server_of(name, {})
 
 
 def _check_model(model: Value, seen: Survey, paths: Paths) -> None:

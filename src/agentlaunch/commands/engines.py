@@ -1,115 +1,266 @@
-"""`agentlaunch engines`: what serves models here; our own ones can be stopped and read."""
+"""`agentlaunch engines`: what serves models here; what is ours can be stopped, and logs be read."""
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import os
+import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from agentlaunch import files, settings
+from agentlaunch import keys, policy, settings, survey
 from agentlaunch.commands.result import Result
-from agentlaunch.engines import llama_cpp
-from agentlaunch.engines.base import EngineState
-from agentlaunch.errors import EngineFailed, UsageError
+from agentlaunch.engines import llama_cpp, remote
+from agentlaunch.engines.base import EngineState, Loaded
+from agentlaunch.engines.ollama import life, wsl
+from agentlaunch.engines.ollama.derive import parse_derived
+from agentlaunch.engines.ollama.replies import cpu_share
+from agentlaunch.engines.ollama.update import ELSEWHERE, Lack, how, lacks
+from agentlaunch.errors import AgentlaunchError, EngineFailed, UsageError
+from agentlaunch.settings import Value
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_memory, plural
 
 WATCH_S = 2.0
+MOST_NAMED = 4
+"""Models of one server that a row names; JSON has every one."""
+CLEAR = "\x1b[H\x1b[2J"
+PINNED = "a launch brings the pinned version"
+BROUGHT = "a launch brings it, after asking"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An engine, whether it answers where one was named, and how it is brought up to date."""
+
+    state: EngineState
+    reachable: bool | None = None
+    update: str | None = None
+    """What to type or to do; for an engine that is missing, to get it."""
+    lacks: tuple[Lack, ...] = ()
 
 
 def list_engines(talk: Talk, *, watch: bool) -> Result:
     """Every engine here; with `watch` again and again until Ctrl-C."""
-    engine = llama_cpp.LlamaCpp(settings.paths())
     if watch and talk.policy.json:
         raise UsageError("--watch has no single JSON document", hint="leave --watch away")
+    values = settings.load()
     while watch:
-        draw(talk, states_of(engine))
-        talk.answer("")
+        _show_anew(talk, look(values))
         time.sleep(WATCH_S)
-    states = states_of(engine)
-    data = {"engines": [as_json(state) for state in states]}
-    return Result("agentlaunch/engines/1", data, lambda t: draw(t, states))
+    rows = look(values, wires=talk.policy.json)
+    if talk.policy.json:
+        for lack in (lack for row in rows for lack in row.lacks):
+            talk.warn(f"Ollama is older than {lack.version}, which {lack.text}", code="ollama-old")
+    data = {"engines": [_row_json(row) for row in rows]}
+    return Result("agentlaunch/engines/1", data, lambda t: draw(t, rows))
 
 
-def states_of(engine: llama_cpp.LlamaCpp) -> tuple[EngineState, ...]:
-    """Ours and Ollama's, seen without changing anything."""
-    from agentlaunch.engines.ollama import life
+def look(values: dict[str, Value], *, wires: bool = False) -> tuple[Row, ...]:
+    """Ours, Ollama's and the one of the settings, side by side; changes nothing, never raises.
 
-    return (*engine.states(), life.state(os.environ))
+    `wires` is whether those of the settings' server are worth asking for.
+    """
+    with ThreadPoolExecutor(max_workers=3, thread_name_prefix="engines") as pool:
+        ours = pool.submit(llama_cpp.LlamaCpp(settings.paths()).states)
+        ollama = pool.submit(_ollama)
+        named = pool.submit(_named, values, wires=wires)
+        rows = [_embedded(state) for state in ours.result()]
+        rows.append(ollama.result())
+        other = named.result()
+    if other is not None and (other.state.url or "") not in {row.state.url for row in rows}:
+        rows.append(other)
+    return tuple(rows)
 
 
-def draw(talk: Talk, states: Sequence[EngineState]) -> None:
-    """A row an engine; what it has loaded in the last column."""
-    rows = []
-    for state in states:
-        loaded = "; ".join(
-            f"{row.model}, {row.context_tokens or 0:,} tokens"
-            + (f", {format_memory(row.size_bytes)}" if row.size_bytes else "")
-            for row in state.loaded
+def _embedded(state: EngineState) -> Row:
+    return Row(state, update=BROUGHT if state.state == "missing" else PINNED)
+
+
+def _ollama() -> Row:
+    environ = os.environ
+    state = life.state(environ)
+    state = dataclasses.replace(
+        state, url=_without_user(state.url), detail=_without_user(state.detail)
+    )
+    if state.url is None:
+        if state.detail is None and environ.get("OLLAMA_HOST"):
+            url = _without_user(life.client_of(environ).url)
+            state = dataclasses.replace(state, detail=f"nothing answers at {url} (OLLAMA_HOST)")
+        if state.state == "missing":
+            return Row(state, update=None if state.detail else life.how_to_install())
+    return Row(state, update=_how_to_update(state), lacks=lacks(state.version))
+
+
+def _how_to_update(state: EngineState) -> str:
+    if state.state == "remote":
+        return ELSEWHERE
+    if any(f"//{address}:" in (state.url or "") for address in wsl.windows_addresses()):
+        return f"on Windows: {how(None, 'win32')}"
+    program = life.installed()
+    try:
+        return how(program.resolve() if program is not None else None)
+    except (OSError, RuntimeError):
+        return how(program)
+
+
+def _named(values: dict[str, Value], *, wires: bool) -> Row | None:
+    """The server that the settings name; None where they name none, or what is no address."""
+    name = values["engine"].value
+    if name is None or str(name).lower() in (llama_cpp.LlamaCpp.name, life.NAME):
+        return None
+    row = EngineState(str(name), "remote", None, None, ())
+    try:
+        target = remote.resolve(str(name), {key: one.value for key, one in values.items()})
+        row = dataclasses.replace(
+            row, name=target.preset.name if target.preset else "remote", url=target.url
         )
-        sessions = f", {plural(state.sessions, 'session')}" if state.sessions else ""
-        rows.append(
-            (state.name, state.state, state.version or "-", state.url or "-",
-             (loaded or state.detail or "-") + sessions)
-        )  # fmt: skip
-    talk.table(("ENGINE", "STATE", "VERSION", "ADDRESS", "LOADED"), rows)
+        if not policy.allows(values[policy.SETTING].value, target.url):
+            return Row(dataclasses.replace(row, detail="not asked: it is another machine"))
+        key = keys.from_environment(target.key_variables, os.environ)
+        facts = remote.probe(
+            target.url, key=key, wires=remote.ALL_WIRES if wires else (), preset=target.preset
+        )
+    except AgentlaunchError as error:
+        return Row(dataclasses.replace(row, detail=_without_user(error.message)), reachable=False)
+    (state,) = remote.Remote(facts, name=row.name).states()
+    return Row(state, reachable=True)
 
 
-def stop(talk: Talk, model: str | None, *, force: bool) -> Result:
-    """Stop our engines, or the one with a model. Raises `Refused` under a running session."""
+def _without_user(text: str | None) -> str | None:
+    """An address or a sentence with one, without the password that may stand in it."""
+    return None if text is None else re.sub(r"//[^/@\s]*@", "//***@", text)
+
+
+# ---- for a person -------------------------------------------------------------------------
+
+
+class _Frame(io.StringIO):
+    """A picture that is drawn whole before it is shown, as if it were the terminal."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def _show_anew(talk: Talk, rows: Sequence[Row]) -> None:
+    """In place on a terminal, below the last one elsewhere."""
+    on_terminal = talk.out.isatty() and os.environ.get("TERM") not in (None, "dumb")
+    frame = _Frame(terminal=on_terminal)
+    draw(dataclasses.replace(talk, out=frame), rows)
+    lines = frame.getvalue().splitlines()
+    talk.lines([CLEAR + lines[0], *lines[1:]] if on_terminal else [*lines, ""])
+
+
+def draw(talk: Talk, rows: Sequence[Row]) -> None:
+    """A row an engine, what it has loaded in the last column; then how each is updated."""
+    table = []
+    for row in rows:
+        state = row.state
+        sessions = f"; {plural(state.sessions, 'session')}" if state.sessions else ""
+        loaded = _all_loaded(state)
+        about = "; ".join(text for text in (loaded, state.detail) if text) or "-"
+        shown = "unreachable" if row.reachable is False else state.state
+        cells = (state.name, shown, state.version or "-", state.url or "-", about + sessions)
+        table.append([" ".join(cell.split()) for cell in cells])
+    talk.table(("ENGINE", "STATE", "VERSION", "ADDRESS", "LOADED"), table)
+    for row in {row.state.name: row for row in rows}.values():
+        for lack in row.lacks:
+            text = f"{row.state.name} is older than {lack.version}, which {lack.text}"
+            talk.answer_folded(f"warning: {text}", indent=9)
+        if row.update is not None:
+            verb = "install" if row.state.state == "missing" else "update"
+            talk.answer(f"to {verb} {row.state.name}: {row.update}")
+
+
+def _all_loaded(state: EngineState) -> str:
+    rows = state.loaded
+    more = f"; and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+    return "; ".join(_loaded(row) for row in rows[:MOST_NAMED]) + more
+
+
+def _loaded(row: Loaded) -> str:
+    parts = [row.model]
+    if row.context_tokens is not None:
+        parts.append(f"{row.context_tokens:,} tokens")
+    if row.size_bytes:
+        parts.append(format_memory(row.size_bytes))
+    parts += [text for text in (_place(row), _time_left(row.expires_at)) if text]
+    return ", ".join(parts)
+
+
+def _place(row: Loaded) -> str:
+    share = cpu_share(row)
+    if share is None:
+        return ""
+    if share in (0, 1):
+        return "on the CPU" if share else "on the GPU"
+    percent = min(99, max(1, round(100 * (1 - share))))
+    return f"{percent} % on the GPU"
+
+
+def _time_left(expires_at: datetime | None) -> str:
+    """Until its memory is given back when nobody uses it; Ollama's "forever" is centuries away."""
+    if expires_at is None:
+        return ""
+    left = expires_at - datetime.now(timezone.utc)
+    if left > timedelta(days=365):
+        return "kept"
+    seconds = left.total_seconds()
+    if seconds <= 0:
+        return "leaving"
+    return f"{seconds / 3600:.0f} h left" if seconds > 7200 else f"{seconds / 60:.0f} min left"
+
+
+# ---- stop ---------------------------------------------------------------------------------
+
+
+def stop(talk: Talk, name: str | None, *, force: bool) -> Result:
+    """Stop our engines, or the one with a model; `ollama`: unload what we made, no more.
+
+    Raises `Refused` under a running session.
+    """
+    if name is not None and name.lower() == life.NAME:
+        return _unload(talk)
     engine = llama_cpp.LlamaCpp(settings.paths())
-    chosen = [row for row in engine.running() if model in (None, row.model)]
-    if model is not None and not chosen:
-        raise EngineFailed(f"no engine of ours runs {model}", hint="see `agentlaunch engines`")
+    chosen = [row for row in engine.running() if name in (None, row.model)]
+    if name is not None and not chosen:
+        raise EngineFailed(f"no engine of ours runs {name}", hint="see `agentlaunch engines`")
     stopped = [row.model for row in chosen if engine.stop(row.key, force=force)]
     text = f"stopped {', '.join(stopped)}" if stopped else "no engine of ours was running"
-    return Result("agentlaunch/engines-stop/1", {"stopped": stopped}, lambda t: t.answer(text))
+    return _stopped(stopped, text)
 
 
-def logs(talk: Talk, model: str | None, *, watch: bool) -> Result | None:
-    """The end of an engine's log: of the newest, or of the one that runs a model."""
-    if watch and talk.policy.json:
-        raise UsageError("--watch has no single JSON document", hint="leave --watch away")
-    log = _log(model)
-    if talk.policy.json:
-        text = files.tail(log)
-        data = {"path": str(log), "text": text}
-        return Result("agentlaunch/engines-logs/1", data, lambda t: t.answer(text))
-    talk.say(str(log))
-    talk.answer(files.tail(log).rstrip("\n"))
-    at = log.stat().st_size
-    while watch:
-        time.sleep(WATCH_S / 4)
-        with log.open("rb") as stream:
-            stream.seek(at)
-            new = stream.read()
-        at += len(new)
-        if new:
-            talk.answer(new.decode("utf-8", "replace").rstrip("\n"))
-    return None
+def _unload(talk: Talk) -> Result:
+    """Ollama is somebody's server and goes on; only the tags of ours leave its memory."""
+    facts = survey.look_at_ollama(os.environ)
+    held = [row.model for row in facts.loaded if parse_derived(row.model) is not None]
+    if facts.version is None:
+        return _stopped([], "Ollama does not run")
+    goes_on = f"the server at {facts.client.url} goes on"
+    if not held:
+        return _stopped([], f"Ollama holds no model of ours; {goes_on}")
+    names = ", ".join(held)
+    if not talk.ask(f"Unload {names} from Ollama ({goes_on})?", flag="--yes"):
+        return _stopped([], "nothing was done")
+    for model in held:
+        facts.client.unload(model)
+    return _stopped(held, f"unloaded {names}; {goes_on}")
 
 
-def _log(model: str | None) -> Path:
-    paths = settings.paths()
-    if model is None:
-        logs = list(paths.logs.glob("engine-*.log*"))
-    else:
-        logs = [row.log for row in llama_cpp.LlamaCpp(paths).running() if row.model == model]
-    newest = max(logs, key=_written_at, default=None)
-    if newest is not None:
-        return newest
-    if model is not None:
-        raise EngineFailed(f"no engine of ours runs {model}", hint="see `agentlaunch engines`")
-    raise EngineFailed("no engine of ours has run yet", hint="agentlaunch up claude-code")
+def _stopped(names: list[str], text: str) -> Result:
+    return Result("agentlaunch/engines-stop/1", {"stopped": names}, lambda t: t.answer(text))
 
 
-def _written_at(log: Path) -> float:
-    try:
-        return log.stat().st_mtime
-    except OSError:  # renamed by a launch just now
-        return 0.0
+# ---- JSON ---------------------------------------------------------------------------------
 
 
 def as_json(state: EngineState) -> dict[str, Any]:
@@ -122,14 +273,23 @@ def as_json(state: EngineState) -> dict[str, Any]:
         "wires": list(state.wires),
         "loaded": [
             {
-                "model": row.model,
-                "context_tokens": row.context_tokens,
-                "size_bytes": row.size_bytes,
-                "vram_bytes": row.vram_bytes,
+                "model": held.model,
+                "context_tokens": held.context_tokens,
+                "size_bytes": held.size_bytes,
+                "vram_bytes": held.vram_bytes,
+                "expires_at": held.expires_at.isoformat() if held.expires_at else None,
             }
-            for row in state.loaded
+            for held in state.loaded
         ],
         "detail": state.detail,
         "pid": state.pid,
         "sessions": state.sessions,
+    }
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return as_json(row.state) | {
+        "reachable": row.reachable,
+        "update": row.update,
+        "lacks": [dataclasses.asdict(lack) for lack in row.lacks],
     }

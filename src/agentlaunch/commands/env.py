@@ -22,7 +22,12 @@ from agentlaunch.talk import Talk
 
 
 def run(
-    talk: Talk, flags: Mapping[str, object | None], args: Sequence[str], *, shell: str | None
+    talk: Talk,
+    flags: Mapping[str, object | None],
+    args: Sequence[str],
+    *,
+    shell: str | None,
+    allow_remote: bool = False,
 ) -> Result:
     """Exports, unsets and a function, with real values, the token among them.
 
@@ -33,7 +38,7 @@ def run(
     kind = shell or ("json" if talk.policy.json else "bash")
     if kind not in {*SHELLS, "json"}:
         raise UsageError(f"--shell: {kind!r} is not one of {', '.join((*SHELLS, 'json'))}")
-    asked = up.look(talk, flags, args)
+    asked = replace(up.look(talk, flags, args), allow_remote=allow_remote)
     up.check_settings_files(talk, asked)
     made = up.decide(talk, asked)
     agent = made.wish.agent
@@ -69,7 +74,8 @@ def _find(made: plan.LaunchPlan, paths: settings.Paths) -> _Found:
     wish, home = made.wish, made.wish.home
     if made.remote is not None:
         model = made.remote.pick(wish.model)
-        endpoint = Endpoint(made.remote.url, made.remote.wires, model.name, made.remote.key)
+        wire = made.remote.wire(wish.agent.wires)
+        endpoint = made.remote.endpoint(model.name, wire, made.remote.key)
         words = f"{made.remote.url} {model.name} {made.context.engine_tokens} {home}"
         return _Found(endpoint, made.context, hashlib.sha256(words.encode()).hexdigest()[:16])
     if made.ollama is not None:

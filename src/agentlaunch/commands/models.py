@@ -11,9 +11,9 @@ from agentlaunch import plan, settings, survey
 from agentlaunch.commands import memory_chart, ranking, up
 from agentlaunch.commands.result import Result
 from agentlaunch.context import padded
-from agentlaunch.errors import EngineFailed, UsageError
-from agentlaunch.machine.facts import Machine
-from agentlaunch.models import budget
+from agentlaunch.errors import AgentlaunchError, EngineFailed, NotSupported, UsageError
+from agentlaunch.machine.facts import UNKNOWN, Machine
+from agentlaunch.models import budget, sampling
 from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.choose import Choice, misses
 from agentlaunch.talk import Talk
@@ -21,8 +21,6 @@ from agentlaunch.units import format_memory, format_span
 
 SHOWN = 12
 """Rows of the table without `--all`; JSON has every candidate."""
-UNKNOWN = Machine(None, None, None, None, None, None, None, None, False, False)
-"""The machine behind a server of somebody else's."""
 NEAREST = 4
 """Rows where nothing fits: what lacks least."""
 
@@ -57,6 +55,10 @@ def list_models(
     """The catalog ranked for an agent on this machine, with the reason for each place."""
     asked = _look(talk, flags, engine, simulate)
     choice = plan.choose_model(asked.survey, asked.wish)
+    server = asked.survey.ollama if asked.wish.engine == up.OLLAMA else None
+    cloud = [tag for tag in server.tags if tag.cloud] if server is not None else []
+    if server is not None and server.left_out is not None:
+        talk.warn(server.left_out, code="not-described")
     tokens = asked.wish.context_tokens or asked.wish.agent.wanted_context_tokens
     _remark(talk, asked, choice.pick)
     data = {
@@ -68,8 +70,16 @@ def list_models(
         "smarter": choice.smarter.id if choice.smarter is not None else None,
         "nearest_miss": dataclasses.asdict(choice.nearest_miss) if choice.nearest_miss else None,
         "candidates": [candidate.as_json() for candidate in choice.candidates],
+        "cloud": [{"id": tag.name, "context_max_tokens": tag.context_tokens} for tag in cloud],
     }
-    return Result("agentlaunch/models/1", data, lambda t: _draw_list(t, choice, asked, everything))
+
+    def draw(t: Talk) -> None:
+        _draw_list(t, choice, asked, everything)
+        if cloud:
+            names = ", ".join(tag.name for tag in cloud)
+            t.say(f"in Ollama's cloud, not on this machine, so never chosen: {names}")
+
+    return Result("agentlaunch/models/1", data, draw)
 
 
 def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) -> None:
@@ -80,8 +90,10 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
         + "".join(f", {gpu.name} {format_memory(gpu.vram_bytes)}" for gpu in machine.gpus)
     )
     shown = choice.candidates
-    if not everything:  # what fits and works comes first; the rest is one flag away
-        shown = tuple(row for row in shown if row.pickable)[:SHOWN] or misses(shown)[:NEAREST]
+    if not everything:  # what fits and works comes first, then what is here; the rest by a flag
+        best = tuple(row for row in shown if row.pickable)[:SHOWN] or misses(shown)[:NEAREST]
+        here = [row for row in shown if row.installed and row not in best]
+        shown = (*best, *here[:SHOWN])
     ink = memory_chart.ink_for(talk.out)
     talk.lines(ranking.draw(choice, shown, width=talk.width, ink=ink, paint=talk.paint))
     if len(shown) < len(choice.candidates):
@@ -131,12 +143,13 @@ def _look(
     talk: Talk, flags: Mapping[str, object | None], engine: Engine, simulate: str | None
 ) -> up.Asked:
     asked = up.look(talk, flags, (), simulate=simulate)
-    url = up.server_url(asked.engine) if simulate is None else None
+    url = asked.server.url if asked.server is not None and simulate is None else None
     if asked.wish.engine == up.OLLAMA and simulate is None:
         try:
-            facts = survey.look_at_ollama(asked.places.environ)
-            seen = asked.survey.on_ollama(facts)
-            asked = dataclasses.replace(asked, survey=seen)
+            facts = up.ollama_of(asked)
+            if facts is not None:
+                seen = dataclasses.replace(asked.survey, ollama=facts).on_ollama(facts)
+                asked = dataclasses.replace(asked, survey=seen)
         except EngineFailed as error:  # what would fit there is still worth knowing
             talk.warn(error.message, code=error.code)
     if url is not None:
@@ -166,11 +179,12 @@ def show(
 ) -> Result:
     """One model: what it is, what it needs here, what is known about it.
 
-    Raises `ModelUnavailable` for an unknown name, `BadGguf` or `BadReply` for a broken file.
+    Raises `ModelUnavailable` for an unknown name, `BadGguf` or `BadReply` for a broken file,
+    `NotSupported` for one that runs in the cloud.
     """
     asked = _look(talk, flags, engine, simulate)
-    weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
-    if weights.path is None and not talk.policy.offline:
+    weights = _as_served(talk, survey.look_at_model(ref, asked.survey.catalog, asked.paths), asked)
+    if weights.path is None and weights.file is None and not talk.policy.offline:
         weights = up.ask_registry(talk, weights, asked)
     tokens = plan.default_context(asked.wish, weights)
     if asked.wish.context_tokens is not None:  # an engine allocates what it is asked for
@@ -189,6 +203,23 @@ def show(
         _draw_memory(t, asked, weights, candidate, data["context_max_tokens"])
 
     return Result("agentlaunch/models-show/1", data, draw)
+
+
+def _as_served(talk: Talk, weights: survey.Weights, asked: up.Asked) -> survey.Weights:
+    """As the Ollama that has it describes it, with every tensor; a failure is fatal only where
+    nothing else tells what it is."""
+    seen = asked.survey
+    here = asked.wish.engine == up.OLLAMA or (seen.ollama is not None and seen.ollama.is_here)
+    try:
+        server = seen.ollama if here else None
+        return survey.described(weights, server, seen.catalog, asked.paths.cache)
+    except NotSupported:
+        raise
+    except AgentlaunchError as error:
+        if weights.entry is None:
+            raise
+        talk.detail(f"what Ollama says of {weights.id} is not usable: {error.message}")
+        return weights
 
 
 def _model_json(
@@ -213,6 +244,7 @@ def _model_json(
         else (model.context_max_tokens if model else None),
         "tools": tools,
         "thinking": "thinking" in said if said is not None else (model.thinking if model else None),
+        **sampling.for_model(weights.id).as_json(),
         "vision": "vision" in said if said is not None else (model.vision if model else None),
         "licence": model.licence if model else None,
         "released": model.released if model else None,
@@ -242,6 +274,9 @@ def _draw_model(talk: Talk, data: Mapping[str, Any], candidate: Candidate) -> No
         talk.answer(f"  Ollama      reads it from {data['min_ollama']} on")
     talk.answer(f"  context     up to {data['context_max_tokens'] or '?'} tokens")
     talk.answer(f"  tools       {_yes(data['tools'])}")
+    talk.answer(f"  thinking    {_yes(data['thinking'])}{_mode(data['thinking_mode'])}")
+    talk.answer_folded(f"  sampling    {_sampling(data['sampling'])}", indent=14)
+    talk.answer(f"  pictures    {_yes(data['vision'])}")
     talk.answer(f"  at {fit.context_tokens:,} tokens ({fit.kv_cache_type} cache, {fit.evidence}):")
     lie = fit.weights_cpu_bytes if fit.placement == "cpu" else fit.weights_gpu_bytes
     about = fit.weights_bytes is None and lie is not None
@@ -289,6 +324,24 @@ def _draw_memory(
     talk.answer("\n  memory by context:")
     for line in memory_chart.draw(known, width=talk.width, ink=memory_chart.ink_for(talk.out)):
         talk.answer(line)
+
+
+def _mode(mode: Mapping[str, Any] | None) -> str:
+    if mode is None:
+        return ""
+    if mode["off_for_agents"] is not None:
+        return f", off for an agent: {mode['off_for_agents']}"
+    parts = [f"{mode['default']} by default"] if mode["default"] is not None else []
+    if mode["can_disable"] is not None:
+        parts.append("can be switched off" if mode["can_disable"] else "cannot be switched off")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _sampling(values: Mapping[str, Any] | None) -> str:
+    if values is None:
+        return "the engine's defaults (no value of its maker is known)"
+    numbers = {name: value for name, value in values.items() if name in sampling.SAMPLING_NAMES}
+    return f"{sampling.listed(numbers)} ({values['mode']}; {values['source']})"
 
 
 def _yes(value: bool | None) -> str:

@@ -4,42 +4,69 @@ from __future__ import annotations
 
 import os
 
-from agentlaunch import launch, settings, survey
+from agentlaunch import survey
 from agentlaunch.commands import up
 from agentlaunch.commands.result import Result
-from agentlaunch.errors import ModelUnavailable
-from agentlaunch.models import catalog
-from agentlaunch.models.refs import parse_ref
+from agentlaunch.engines.ollama.facts import OllamaFacts
+from agentlaunch.errors import NotSupported
+from agentlaunch.launch import pull as fetching
 from agentlaunch.talk import Talk
-from agentlaunch.units import format_bytes, plural
+from agentlaunch.units import plural
 
 
-def pull(talk: Talk, ref: str, *, insecure: bool) -> None:
-    """Download a model into our store, exact size said first; with `--json` one event a line.
+def pull(talk: Talk, ref: str, *, insecure: bool, engine: str | None = None) -> None:
+    """Download a model to where a launch would look for it: exact size, place and room are said
+    first; with `--json` one event a line.
 
-    Raises `ModelUnavailable`, `MachineCannot` without disk, `Refused` above the limit of `--yes`.
+    Raises `ModelUnavailable`, `MachineCannot` without disk, `Refused` above the limit of `--yes`,
+    `NotSupported` for a server that fetches its models itself.
     """
     talk.events = True  # for the command line `models --agent A pull`, which `cli` cannot foresee
-    paths, limit = settings.paths(), settings.load()["max_download"].value
-    name, known = parse_ref(ref), catalog.load()
-    weights = survey.look_at_model(ref, known, paths)
+    asked = up.look(talk, {"model": ref, "engine": engine}, (), insecure=insecure)
+    weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
     up.refuse_description(weights)
-    if weights.path is None:
-        if talk.policy.offline:
-            raise ModelUnavailable(
-                f"{name} is not here, and nothing is downloaded offline",
-                hint="run the same command once without --offline",
-                code="offline",
-            )
-        weights = survey.ask_registry(weights, known, insecure=insecure)
-        up.agree_to_download(talk, weights.size_bytes or 0, int(limit))
-        question = f"Download {ref} ({format_bytes(weights.size_bytes)}) into {paths.models}?"
-        if not talk.ask(question, flag="--yes"):
+    facts = goes_to(talk, asked)
+    there = facts.tag(weights.id) if facts is not None else None
+    if weights.path is not None and (facts is None or weights.ref is None):
+        size = weights.size_bytes
+    elif there is not None:
+        size = there.size_bytes
+    else:
+        fetching.refuse_offline(weights.id, talk)
+        fetch = fetching.look(
+            ref,
+            asked.paths,
+            asked.survey.catalog,
+            facts=facts,
+            insecure=insecure,
+            size_bytes=weights.size_bytes,
+        )
+        fetching.refuse_without_room(fetch)
+        up.agree_to_download(talk, fetch.size_bytes or 0, asked.max_download_bytes)
+        if not talk.ask(fetch.question, flag="--yes"):
             talk.say("nothing was done")
             return
-        launch.pull_model(ref, talk, paths, insecure=insecure)
-    talk.event("done", ref=str(name), size_bytes=weights.size_bytes)
-    talk.say(f"{name} is here")
+        fetching.run(fetch, talk, asked.paths, limit_bytes=asked.max_download_bytes)
+        size = fetch.size_bytes
+    talk.event("done", ref=weights.id, size_bytes=size, engine=asked.engine.lower())
+    talk.say(f"{weights.id} is here" if facts is None else f"Ollama has {weights.id}")
+
+
+def goes_to(talk: Talk, asked: up.Asked) -> OllamaFacts | None:
+    """The Ollama that a launch would serve on; None for our own store.
+
+    Raises `NotSupported` for a server that fetches its models itself, `Refused` for one elsewhere
+    that the user does not want.
+    """
+    if asked.server is not None:
+        raise NotSupported(
+            f"{asked.engine} fetches its models itself",
+            hint="name where to: --engine ollama, or --engine embedded",
+        )
+    facts = up.ollama_of(asked)
+    if facts is not None and not facts.is_here:
+        up.permit(talk, asked, facts.client.url)
+    return facts
 
 
 def prune(talk: Talk) -> Result:

@@ -8,6 +8,7 @@ from typing import Any
 from agentlaunch import plan
 from agentlaunch.agents.base import Unset
 from agentlaunch.endpoint import HIDDEN
+from agentlaunch.models.sampling import listed
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, format_memory, format_span
 
@@ -111,7 +112,8 @@ def step_text(step: plan.Step) -> str:
     if isinstance(step, plan.StartEngine):
         return f"{'share the running' if step.reuse else 'start the'} {step.engine} engine"
     if isinstance(step, plan.Derive):
-        return f"pin {step.context_tokens:,} tokens for {step.base} in the tag {step.tag}"
+        told = f", where it says none: {listed(step.parameters)}" if step.parameters else ""
+        return f"pin {step.context_tokens:,} tokens for {step.base} in the tag {step.tag}{told}"
     if isinstance(step, plan.Load):
         return f"load {step.model} with {step.context_tokens:,} tokens of context"
     return f"become {step.agent}"
@@ -140,6 +142,7 @@ def step_json(step: plan.Step) -> dict[str, Any]:
             "tag": step.tag,
             "context_tokens": step.context_tokens,
             "batch": step.batch,
+            "parameters": dict(step.parameters),
         }
     if isinstance(step, plan.Load):
         return {"kind": step.kind, "model": step.model, "context_tokens": step.context_tokens}

@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentlaunch import launch, plan, settings, survey
+from agentlaunch import launch, plan, policy, settings, survey
 from agentlaunch.agents import find as find_agent
 from agentlaunch.agents.arguments import refuse_reserved
 from agentlaunch.agents.base import Agent
-from agentlaunch.commands import screen
+from agentlaunch.commands import permission, screen
 from agentlaunch.commands.result import Result
+from agentlaunch.endpoint import Wire
 from agentlaunch.engines import remote
+from agentlaunch.engines.ollama.facts import OllamaFacts
+from agentlaunch.engines.ollama.replies import Tag
 from agentlaunch.errors import (
     AgentlaunchError,
     ModelUnavailable,
@@ -22,15 +25,17 @@ from agentlaunch.errors import (
     Terminated,
     UsageError,
 )
+from agentlaunch.launch import meanwhile, pull
 from agentlaunch.models.refs import DEFAULT_HOST, looks_like_path, parse_ref
-from agentlaunch.talk import Talk
+from agentlaunch.models.show_reply import BadReply
+from agentlaunch.talk import Answer, Talk
 from agentlaunch.units import format_bytes
 
 if TYPE_CHECKING:
     from agentlaunch.settings import Paths
 
-EMBEDDED = "embedded"
-OLLAMA = "ollama"
+EMBEDDED = plan.EMBEDDED
+OLLAMA = plan.OLLAMA
 DEFAULT_AGENT = "claude-code"
 
 
@@ -40,12 +45,20 @@ class Asked:
 
     wish: plan.Wish
     engine: str
+    """`embedded`, `ollama`, or the name or address of somebody else's server."""
     survey: survey.Survey
     paths: Paths
     places: plan.Places
     insecure: bool
     max_download_bytes: int
     idle_minutes: int
+    chosen: plan.EngineChoice | None = None
+    """How the engine was chosen; None where the user named it."""
+    server: remote.Target | None = None
+    """Somebody else's server that was asked for."""
+    allowed_hosts: str | None = None
+    allow_remote: bool = False
+    rehearsal: bool = False
 
 
 def run(
@@ -57,6 +70,7 @@ def run(
     skip_proof: bool,
     status_file: Path | None,
     insecure: bool,
+    allow_remote: bool = False,
 ) -> Result | None:
     """Print the plan, or do it and never come back.
 
@@ -69,16 +83,22 @@ def run(
                 "--json needs --dry-run here, since the agent owns stdout", hint="add --dry-run"
             )
         asked = look(talk, flags, args, skip_proof=skip_proof, insecure=insecure)
+        asked = replace(asked, allow_remote=allow_remote, rehearsal=dry_run)
         check_settings_files(talk, asked)
         made = decide(talk, asked)
         if dry_run:
             for code, message in made.warnings:
                 talk.warn(message, code=code)
-            return Result("agentlaunch/up/1", screen.as_json(made), lambda t: screen.draw(t, made))
+            shown = made
+            return Result("agentlaunch/up/1", screen.as_json(made), lambda t: screen.draw(t, shown))
         refuse_without_tools(made)
-        if not agree(talk, made, asked):
+        answer = agree(talk, made, asked)
+        if answer == "no":
             talk.say("nothing was done")
             return None
+        later = plan.meanwhile(made) if answer == "other" else None
+        if later is not None:
+            made = instead(talk, asked, later)
         ready = launch.prepare(
             made,
             talk,
@@ -87,6 +107,8 @@ def run(
             insecure=insecure,
             idle_minutes=asked.idle_minutes,
         )
+        if later is not None:
+            fetch_meanwhile(talk, asked, later)
         launch.hand_over(ready, talk, asked.paths, status_file)
     except BaseException as error:
         if status_file is not None:
@@ -110,10 +132,9 @@ def look(
     agent = find_agent(str(name))
     refuse_reserved(agent.title, agent.reserved, tuple(args))
     refuse_project_endpoint(values["model"])
-    engine = str(values["engine"].value or EMBEDDED)
+    named = values["engine"].value
     wish = plan.Wish(
         agent=agent,
-        engine=OLLAMA if engine.lower() == OLLAMA else EMBEDDED,
         model=values["model"].value,
         context_tokens=values["context"].value,
         kv_cache=values["kv_cache"].value,
@@ -123,17 +144,24 @@ def look(
         skip_proof=skip_proof,
         output_limit_tokens=_output_limit(agent),
         first_word_limit_s=float(values["first_word_limit"].value),
+        offline=talk.policy.offline,
     )
     talk.detail("looking at this machine")
+    seen = see(paths, simulate)
+    chosen = plan.choose_engine(seen, wish) if named is None else None
+    engine = str(named) if chosen is None else chosen.name
     return Asked(
-        wish=wish,
+        wish=replace(wish, engine=OLLAMA if engine.lower() == OLLAMA else EMBEDDED),
         engine=engine,
-        survey=see(paths, simulate),
+        chosen=chosen,
+        survey=seen,
         paths=paths,
         places=launch.places(paths),
         insecure=insecure,
         max_download_bytes=int(values["max_download"].value),
         idle_minutes=int(values["idle_minutes"].value),
+        server=server_of(engine, values),
+        allowed_hosts=values[policy.SETTING].value,
     )
 
 
@@ -175,50 +203,99 @@ def _output_limit(agent: Agent) -> int | None:
 
 def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     """The plan; where a model must be downloaded, its exact size is asked for first."""
-    url = server_url(asked.engine)
-    if url is not None:
-        key = os.environ.get(remote.KEY_VARIABLE, "")
-        facts = survey.look_at_remote(url, key, asked.wish.agent)
+    if asked.server is not None:
+        facts = look_at_server(talk, asked, asked.server)
         return plan.make_plan(asked.survey, asked.wish, asked.places, remote=facts)
-    if asked.engine.lower() == OLLAMA:
-        return _on_ollama(talk, asked)
+    server = ollama_of(asked)
+    if server is not None and not server.is_here:
+        permit(talk, asked, server.client.url)
+
+    def make(weights: survey.Weights | None) -> plan.LaunchPlan:
+        return plan.make_plan(
+            asked.survey,
+            asked.wish,
+            asked.places,
+            weights=weights,
+            ollama=server,
+            chosen=asked.chosen,
+        )
+
     weights = None
     if asked.wish.model is not None:
-        weights = survey.look_at_model(asked.wish.model, asked.survey.catalog, asked.paths)
-        refuse_description(weights)
-        if weights.path is None and not talk.policy.offline:
-            weights = ask_registry(talk, weights, asked)
-    made = plan.make_plan(asked.survey, asked.wish, asked.places, weights=weights)
-    pull = next((step for step in made.steps if isinstance(step, plan.Pull)), None)
-    if weights is None and pull is not None and not talk.policy.offline:
-        picked = survey.look_at_model(pull.ref, asked.survey.catalog, asked.paths)
+        weights = look_at_weights(talk, asked, server, asked.wish.model)
+    made = make(weights)
+    fetch = next((step for step in made.steps if isinstance(step, plan.Pull)), None)
+    if weights is None and fetch is not None and not talk.policy.offline:
+        picked = survey.look_at_model(fetch.ref, asked.survey.catalog, asked.paths)
         exact = ask_registry(talk, picked, asked)
         if exact is not picked:
-            choice, because = made.choice, made.because
-            made = plan.make_plan(asked.survey, asked.wish, asked.places, weights=exact)
-            made = plan.with_reasons(made, choice, because)
+            made = plan.with_reasons(make(exact), made.choice, made.because)
     return made
 
 
-def _on_ollama(talk: Talk, asked: Asked) -> plan.LaunchPlan:
-    """The plan on an Ollama server; a model that only it knows is described by it."""
-    facts = survey.look_at_ollama(asked.places.environ)
-    weights = None
-    if asked.wish.model is not None:
-        weights = survey.look_at_model(asked.wish.model, asked.survey.catalog, asked.paths)
-        refuse_description(weights)
-        there = facts.tag(weights.id)
-        if weights.file is None and there is not None and not there.cloud:
-            shape = facts.client.shape(there.name)
-            weights = replace(
-                weights,
-                file=shape.file,
-                size_bytes=there.size_bytes,
-                capabilities=shape.capabilities,
-            )
-        elif weights.file is None and there is None and not talk.policy.offline:
-            weights = ask_registry(talk, weights, asked)
-    return plan.make_plan(asked.survey, asked.wish, asked.places, weights=weights, ollama=facts)
+def look_at_server(
+    talk: Talk, asked: Asked, target: remote.Target, wires: Sequence[Wire] | None = None
+) -> remote.RemoteFacts:
+    """What somebody else's server serves, after the user's word for its host; of its `wires` the
+    agent's are looked at unless others are named."""
+    permit(talk, asked, target.url, note=target.preset.note if target.preset is not None else "")
+    return survey.look_at_remote(
+        target, wires or asked.wish.agent.wires, asked.places.environ, watched=talk.may_ask
+    )
+
+
+def permit(talk: Talk, asked: Asked, url: str, *, note: str = "") -> None:
+    """Raise `Refused` where the user does not want his code to go there."""
+    permission.permit(
+        talk,
+        url,
+        allowed=asked.allowed_hosts,
+        once=asked.allow_remote,
+        rehearsal=asked.rehearsal,
+        note=note,
+    )
+
+
+def ollama_of(asked: Asked) -> OllamaFacts | None:
+    """The server of a launch on Ollama; None for another engine.
+
+    Raises what `survey.look_at_ollama` raises where the user named it and it is not to be had.
+    """
+    if asked.wish.engine != OLLAMA:
+        return None
+    seen = asked.survey.ollama
+    return seen or survey.look_at_ollama(asked.places.environ, asked.paths.cache)
+
+
+def look_at_weights(
+    talk: Talk, asked: Asked, server: OllamaFacts | None, ref: str
+) -> survey.Weights:
+    """A model by its name: as it lies here, as its server describes it, or as its registry does."""
+    weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
+    refuse_description(weights)
+    there = server.tag(weights.id) if server is not None else None
+    if there is not None:
+        try:
+            weights = survey.described(weights, server, asked.survey.catalog, asked.paths.cache)
+        except BadReply as error:
+            if weights.entry is None:
+                raise
+            talk.detail(f"what the server says of {there.name} is not usable: {error.message}")
+    elif weights.file is None and weights.path is None and not talk.policy.offline:
+        weights = ask_registry(talk, weights, asked)
+    return weights if server is None else _as_ollama_renders(weights, there)
+
+
+def _as_ollama_renders(weights: survey.Weights, there: Tag | None) -> survey.Weights:
+    """Ollama renders by a template of its own, beside the weights: what the file's header says of
+    tools does not count there, only what the server says."""
+    can = weights.capabilities
+    if can is None and there is not None:
+        can = there.capabilities
+    if weights.file is None:
+        return replace(weights, capabilities=can)
+    tools = None if can is None else "tools" in can
+    return replace(weights, capabilities=can, file=replace(weights.file, takes_tools=tools))
 
 
 def ask_registry(talk: Talk, weights: survey.Weights, asked: Asked) -> survey.Weights:
@@ -242,15 +319,14 @@ def refuse_description(weights: survey.Weights) -> None:
         )
 
 
-def server_url(name: str) -> str | None:
-    """The address of a server of somebody else's; None for our own engine and for Ollama.
+def server_of(name: str, values: Mapping[str, settings.Value]) -> remote.Target | None:
+    """A server of somebody else's by name or address; None for our own engine and for Ollama.
 
     Raises `UsageError` for what is neither a name nor an address.
     """
-    lowered = name.lower()
-    if lowered in (EMBEDDED, OLLAMA):
+    if name.strip().lower() in (EMBEDDED, OLLAMA):
         return None
-    return remote.PRESETS.get(lowered) or remote.normalized_url(name)
+    return remote.resolve(name, {row: value.value for row, value in values.items()})
 
 
 def refuse_without_tools(made: plan.LaunchPlan) -> None:
@@ -264,8 +340,9 @@ def refuse_without_tools(made: plan.LaunchPlan) -> None:
 # ---- the screen ---------------------------------------------------------------------------
 
 
-def agree(talk: Talk, made: plan.LaunchPlan, asked: Asked) -> bool:
-    """One screen, one question; Enter does all of it, False means no. Nothing to ask: no question.
+def agree(talk: Talk, made: plan.LaunchPlan, asked: Asked) -> Answer:
+    """One screen, one question; Enter does all of it. Nothing to ask: no question. `other` is to
+    start with another model while a large one is fetched.
 
     Raises `UsageError` where nobody can be asked, `Refused` above the download limit of `--yes`.
     """
@@ -275,12 +352,59 @@ def agree(talk: Talk, made: plan.LaunchPlan, asked: Asked) -> bool:
         talk.warn(message, code=code)
     fetch = [step for step in made.steps if isinstance(step, plan.Install | plan.Pull)]
     if not fetch:
-        return True
+        return "yes"
     for step in fetch:
         talk.say(f"  will {screen.step_text(step)}")
     agree_to_download(talk, made.download_bytes, asked.max_download_bytes)
-    where = f"into {asked.paths.data}"
-    return talk.ask(f"Do it ({format_bytes(made.download_bytes)} {where})?", flag="--yes")
+    question = f"Do it ({format_bytes(made.download_bytes)} {_places(made, fetch, asked)})?"
+    other = plan.meanwhile(made)
+    if other is None:
+        return "yes" if talk.ask(question, flag="--yes") else "no"
+    going_on = meanwhile.find(other.fetch, asked.paths)
+    if going_on is not None:
+        talk.say(f"  {other.fetch} is being downloaded in the background: {going_on.log}")
+    size = f" ({format_bytes(other.model_bytes)})" if other.model_bytes else ""
+    then = f"start with {other.model}{size} now and fetch this one meanwhile"
+    return talk.ask_or(question, then, key="s", flag="--yes")
+
+
+def _places(made: plan.LaunchPlan, fetch: Sequence[plan.Install | plan.Pull], asked: Asked) -> str:
+    """Where what is fetched goes: programs to us, a model to whoever serves it."""
+    ours = made.ollama is None
+    places = [
+        str(asked.paths.data)
+        if ours or isinstance(step, plan.Install)
+        else pull.place(made.ollama, None)
+        for step in fetch
+    ]
+    return "into " + " and ".join(dict.fromkeys(places))
+
+
+def instead(talk: Talk, asked: Asked, later: plan.Meanwhile) -> plan.LaunchPlan:
+    """The launch with the other model, which the person has just agreed to."""
+    made = decide(talk, replace(asked, wish=replace(asked.wish, model=later.model)))
+    refuse_without_tools(made)
+    for line in screen.lines(made):
+        talk.say(line)
+    for code, message in made.warnings:
+        talk.warn(message, code=code)
+    return made
+
+
+def fetch_meanwhile(talk: Talk, asked: Asked, later: plan.Meanwhile) -> None:
+    """Begin the download of the larger model, for the next launch; a failure stops no launch."""
+    try:
+        going_on = meanwhile.start(
+            later.fetch,
+            asked.paths,
+            engine=asked.engine.lower(),
+            size_bytes=later.fetch_bytes,
+            insecure=asked.insecure,
+        )
+    except AgentlaunchError as error:
+        talk.warn(f"{later.fetch} is not being downloaded: {error.message}", code="not-fetched")
+        return
+    talk.say(f"{later.fetch} is being downloaded meanwhile; how far it is stands in {going_on.log}")
 
 
 def agree_to_download(talk: Talk, size_bytes: int, limit_bytes: int) -> None:

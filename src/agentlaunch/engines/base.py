@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from agentlaunch.endpoint import Endpoint, Wire
+from agentlaunch.models.sampling import UNKNOWN, Tuning
 from agentlaunch.progress import Work
 
 StateName = Literal["running", "asleep", "installed", "missing", "remote"]
@@ -23,6 +25,8 @@ class Loaded:
     kv_cache_type: str | None = None
     path: Path | None = None
     """The weights' file, where the engine is ours and loads files."""
+    expires_at: datetime | None = field(default=None, compare=False)
+    """When the engine gives its memory back, unless it is used before; moves with every use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class ServeRequest:
     context_tokens: int
     kv_cache_type: str = "f16"
     projector: Path | None = None
+    tuning: Tuning = UNKNOWN
+    """Sampling and thinking, for an engine that takes them at its start."""
 
 
 @dataclass(frozen=True, slots=True)

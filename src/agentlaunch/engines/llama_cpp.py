@@ -114,16 +114,20 @@ class LlamaCpp:
         return self._paths.logs / f"engine-{key}.log"
 
     def key(self, request: ServeRequest) -> str:
-        """The name of the process that serves this: same weights, context, cache, package, place.
+        """The name of the process that serves this: same weights, context, cache, package, place,
+        and the same sampling and thinking, which are fixed at its start.
 
         Raises `AgentlaunchError` when the weights are not a readable `.gguf` file.
         """
         import hashlib
 
         weights = _weights(request)
-        identity = [_file_identity(weights), request.context_tokens, request.kv_cache_type]
+        identity: list[object] = [_file_identity(weights), request.context_tokens]
+        identity.append(request.kv_cache_type)
         if request.projector is not None:
             identity.append(_file_identity(request.projector))
+        if request.tuning.parameters or request.tuning.thinking_off:
+            identity.append([request.tuning.parameters, request.tuning.thinking_off])
         identity += [PACKAGE.version, str(self._paths.data)]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
@@ -375,6 +379,8 @@ class LlamaCpp:
             "projector": str(request.projector) if request.projector else None,
             "context_tokens": request.context_tokens,
             "kv_cache_type": request.kv_cache_type,
+            "sampling": request.tuning.parameters,
+            "thinking_off": request.tuning.thinking_off,
             "sleep_s": self._timing.sleep_s,
             "idle_s": self._timing.idle_s,
             "watch_s": self._timing.watch_s,

@@ -37,6 +37,14 @@ CACHE_TYPES = {
 }
 
 
+SAMPLING_NAMES = {
+    "temperature": "temp",
+    "presence_penalty": "penalty_present",
+    "repeat_penalty": "penalty_repeat",
+}
+"""The world's names → llama.cpp's, where they differ."""
+
+
 def main() -> None:
     """Start the holder as an orphan and wait until it serves; our status says whether it does.
 
@@ -122,6 +130,10 @@ def load(config: dict[str, Any]) -> Any:
     flash = xllamacpp.llama_flash_attn_type
     if config["kv_cache_type"] not in {"f16", "bf16"}:  # a quantized cache needs it
         params.flash_attn_type = flash.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    for name, value in config["sampling"].items():  # what a request does not say itself
+        setattr(params.sampling, SAMPLING_NAMES.get(name, name), value)
+    if config["thinking_off"]:  # its /v1/messages does not hear `thinking: disabled`
+        params.enable_reasoning = 0
     params.hostnames = ["127.0.0.1"]
     params.port = config["port"] if is_free(config["port"]) else 0
     params.api_keys = [config["token"]]

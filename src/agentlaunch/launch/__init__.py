@@ -23,7 +23,8 @@ from agentlaunch.errors import (
     ModelUnavailable,
     Refused,
 )
-from agentlaunch.models import store
+from agentlaunch.launch import pull
+from agentlaunch.models import sampling, store
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.plan import Install, LaunchPlan, Places, Pull, handover, served_name
 from agentlaunch.settings import Paths
@@ -80,7 +81,7 @@ def prepare(
         tested = ", ".join(plan.wish.agent.tested_versions)
         text = f"{plan.wish.agent.title} {agent.version} was not tested with agentlaunch ({tested})"
         talk.warn(text, code="untested-version")
-    served = _serve(plan, talk, paths, idle_minutes, insecure=insecure)
+    served, plan = _serve(plan, talk, paths, idle_minutes, insecure=insecure)
     given = handover(plan.wish, agent, served.endpoint, plan.context, where)
     return Ready(dataclasses.replace(plan, agent=agent), served, given)
 
@@ -148,50 +149,37 @@ def _install(step: Install, talk: Talk, paths: Paths) -> float:
 
 
 def _pull(step: Pull, talk: Talk, paths: Paths, *, insecure: bool) -> float:
-    if talk.policy.offline:
-        raise ModelUnavailable(
-            f"{step.ref} is not here, and nothing is downloaded offline",
-            hint="run the same command once without --offline",
-            code="offline",
-        )
     begun = time.monotonic()
-    pull_model(step.ref, talk, paths, insecure=insecure)
+    pull.refuse_offline(step.ref, talk)
+    found = pull.look(
+        step.ref, paths, None, facts=None, insecure=insecure, size_bytes=step.size_bytes
+    )
+    pull.run(found, talk, paths)
     return time.monotonic() - begun
-
-
-def pull_model(ref: str, talk: Talk, paths: Paths, *, insecure: bool) -> store.StoredModel:
-    """Download a model into our store, watched; interrupted, it goes on where it stopped."""
-    from agentlaunch.models import registry
-
-    target = store.Store(paths.models, ours=True)
-    try:
-        client = registry.Registry(insecure=insecure)
-        return talk.follow(client.pull(parse_ref(ref), target))
-    except KeyboardInterrupt:
-        talk.say(f"stopped; `agentlaunch models pull {ref}` goes on where it stopped")
-        raise
 
 
 def _serve(
     plan: LaunchPlan, talk: Talk, paths: Paths, idle_minutes: int, *, insecure: bool
-) -> Served:
+) -> tuple[Served, LaunchPlan]:
+    """The model answers: where, and by the plan as it came true."""
     begun = time.monotonic()
     if plan.ollama is not None:
         from agentlaunch.launch import (
             ollama,  # its rooms cost milliseconds that others need not pay
         )
 
-        served = ollama.serve(plan, plan.ollama, talk, paths, insecure=insecure)
+        served, plan = ollama.serve(plan, plan.ollama, talk, paths, insecure=insecure)
         _refuse_without_tools(plan, served)
-        return served
+        return served, plan
     if plan.remote is not None:
         served = talk.follow(
-            remote.Remote(plan.remote).serve(
+            remote.Remote(plan.remote, plan.wish.agent.wires).serve(
                 ServeRequest(plan.model.id, None, plan.context.engine_tokens)
             )
         )
+        _refuse_without_tools(plan, served)
         talk.say(f"{plan.remote.url} serves {served.endpoint.model}")
-        return served
+        return served, plan
     request = _request(plan, paths)
     engine = llama_cpp.LlamaCpp(paths, llama_cpp.Timing(idle_s=60.0 * idle_minutes))
     served = talk.follow(engine.serve(request))
@@ -202,7 +190,7 @@ def _serve(
     else:
         talk.say(f"loaded {served.endpoint.model} with {served.context_tokens:,} tokens ({took})")
     _refuse_without_tools(plan, served)
-    return served
+    return served, plan
 
 
 def _refuse_without_tools(plan: LaunchPlan, served: Served) -> None:
@@ -239,6 +227,7 @@ def _request(plan: LaunchPlan, paths: Paths) -> ServeRequest:
         context_tokens=plan.context.engine_tokens,
         kv_cache_type=plan.context.kv_cache_type,
         projector=projector,
+        tuning=sampling.for_model(plan.model.id),
     )
 
 

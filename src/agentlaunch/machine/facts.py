@@ -65,6 +65,10 @@ class Machine:
     notes: tuple[Note, ...] = ()
 
 
+UNKNOWN = Machine(None, None, None, None, None, None, None, None, False, False)
+"""The machine behind a server of somebody else's."""
+
+
 class Facts(Protocol):
     """Raw answers of a machine. What is absent is None: a missing command, file or value."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from agentlaunch.machine.facts import Machine
 from agentlaunch.models import evidence
 from agentlaunch.models.catalog import Model, Variant
+from agentlaunch.models.denied import WHOSE, is_denied
 from agentlaunch.models.fit import Fit, fit
 from agentlaunch.models.gguf import ModelFile
 from agentlaunch.models.measured import Measurement
@@ -18,6 +19,7 @@ from agentlaunch.models.shape import ModelShape
 from agentlaunch.models.speed import Band, Speed, speed
 
 UNLISTED = "unlisted"
+_NO_TOOLS = "Ollama says that it takes no tools, so an agent cannot work with it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,19 @@ class Terms:
 @dataclass(frozen=True, slots=True)
 class Here:
     """What is known of a model on this very machine: whether it was downloaded, the part that
-    reads pictures (bytes, beside the weights), and speeds that were measured."""
+    reads pictures (bytes, beside the weights), speeds that were measured, what its server says
+    that it can (None: nothing), and the model that it is a copy of or built like."""
 
     installed: bool = False
     projector_bytes: int = 0
     measured: Measurement | None = None
+    capabilities: frozenset[str] | None = None
+    like: str | None = None
+
+    @property
+    def refuses_tools(self) -> bool:
+        """Does the server say that it takes none?"""
+        return self.capabilities is not None and "tools" not in self.capabilities
 
 
 NOT_HERE, IS_HERE = Here(), Here(installed=True)
@@ -82,6 +92,8 @@ class Candidate:
     default: bool
     size_bytes: int | None
     enough_context: bool
+    denied: bool = False
+    """Ollama itself warns of it for coding agents."""
     request: str | None = None
     request_tokens: int = 1
     because: tuple[str, ...] = field(default=())
@@ -89,7 +101,7 @@ class Candidate:
     @property
     def pickable(self) -> bool:
         """May it be chosen for somebody who did not ask for it?"""
-        suitable = self.status != "unsuitable" and self.tools and not self.leaks
+        suitable = self.status != "unsuitable" and self.tools and not (self.leaks or self.denied)
         return suitable and self.enough_context and self.fit.fits
 
     def as_json(self) -> dict[str, Any]:
@@ -144,7 +156,7 @@ def consider(
         score=proof.points if proof else None,
         place=proof.place if proof else 0,
         status=model.status,
-        tools=model.tools,
+        tools=model.tools and not here.refuses_tools,
         leaks=model.leaks_tool_calls,
         active_parameters=model.params_active,
         index=evidence.general_index(model),
@@ -152,10 +164,12 @@ def consider(
         default=variant.default,
         size_bytes=variant.size_bytes,
         enough_context=model.context_max_tokens >= terms.min_context_tokens,
+        denied=is_denied(variant.tag) or is_denied(model.id),
         request=request.name,
         request_tokens=request.tokens,
     )
-    return replace(made, because=(*_because(made, model, proof), *_slimmed(terms, request)))
+    said = _because(made, model, proof, here)
+    return replace(made, because=(*said, *_slimmed(terms, request)))
 
 
 def consider_all(
@@ -165,26 +179,31 @@ def consider_all(
     *,
     installed: Collection[str] = (),
     measured: Mapping[str, Measurement] = MappingProxyType({}),
+    capabilities: Mapping[str, frozenset[str] | None] = MappingProxyType({}),
+    copies: Mapping[str, str] = MappingProxyType({}),
     llama_cpp_only: bool = True,
 ) -> tuple[Candidate, ...]:
     """Every model in the builds worth a thought: its default, 8 bit, 4 bit, and what is installed
     (tags). The context is cut to what a model was trained for; the same bytes are named once.
-    `measured` holds speeds by tag."""
+    `measured` holds speeds by tag, `capabilities` what a server says of one, `copies` the name
+    that a build of the catalog bears in the store."""
     tags = {tag.lower() for tag in installed}
     rows = []
     for model in models:
         tokens = min(terms.asked.context_tokens, model.context_max_tokens)
         cut = replace(terms, asked=replace(terms.asked, context_tokens=tokens))
-        rows += [
-            consider(
-                machine,
-                model,
-                variant,
-                cut,
-                Here(variant.tag.lower() in tags, measured=measured.get(variant.tag)),
+        for variant in _builds(model, tags, llama_cpp_only=llama_cpp_only):
+            here = Here(
+                variant.tag.lower() in tags,
+                measured=measured.get(variant.tag),
+                capabilities=capabilities.get(variant.tag),
             )
-            for variant in _builds(model, tags, llama_cpp_only=llama_cpp_only)
-        ]
+            bears = copies.get(variant.tag)
+            if bears is None:
+                rows.append(consider(machine, model, variant, cut, here))
+            else:
+                here = replace(here, like=variant.tag)
+                rows.append(consider(machine, model, variant._replace(tag=bears), cut, here))
     return tuple(rows)
 
 
@@ -198,9 +217,17 @@ def of_file(
     """Size and time a model that is not in the catalog, from its header. It has no score."""
     trained = file.shape.context_max_tokens or terms.asked.context_tokens
     placed, timed, request = _sized(machine, file.shape, terms, file.size_bytes, here)
-    because = ["not in the catalog: nothing is known about its work as an agent"]
-    if file.takes_tools is False:
+    tools, denied = file.takes_tools is not False and not here.refuses_tools, is_denied(name)
+    because = [WHOSE] if denied else []
+    if here.refuses_tools:
+        because.append(_NO_TOOLS)
+    elif not tools:
         because.append("its chat template has no place for tools")
+    if trained < terms.min_context_tokens:
+        because.append(_too_short(trained))
+    because.append("not in the catalog: nothing is known about its work as an agent")
+    if here.like is not None:
+        because.append(f"built like {here.like}, whose results are not its own")
     return Candidate(
         id=name,
         name=file.name,
@@ -210,7 +237,7 @@ def of_file(
         score=None,
         place=0,
         status=UNLISTED,
-        tools=file.takes_tools is not False,
+        tools=tools,
         leaks=False,
         active_parameters=file.shape.active_parameters,
         index=None,
@@ -218,6 +245,7 @@ def of_file(
         default=True,
         size_bytes=file.size_bytes,
         enough_context=trained >= terms.min_context_tokens,
+        denied=denied,
         request=request.name,
         request_tokens=request.tokens,
         because=(*because, *_slimmed(terms, request)),
@@ -276,7 +304,8 @@ def _builds(model: Model, installed: set[str], *, llama_cpp_only: bool) -> list[
     chosen: list[Variant] = []
     seen: set[str] = set()
     worth = {"q8_0", "q4_k_m"} - {(model.default.quant or "q4_k_m").lower()}
-    for variant in sorted(model.variants, key=lambda row: row.tag != model.id):
+    first = sorted(model.variants, key=lambda row: row.tag != model.id)
+    for variant in sorted(first, key=lambda row: row.tag.lower() not in installed):
         wanted = (
             variant.default
             or variant.tag.lower() in installed
@@ -290,9 +319,13 @@ def _builds(model: Model, installed: set[str], *, llama_cpp_only: bool) -> list[
     return chosen
 
 
-def _because(row: Candidate, model: Model, proof: evidence.Evidence | None) -> tuple[str, ...]:
+def _because(
+    row: Candidate, model: Model, proof: evidence.Evidence | None, here: Here
+) -> tuple[str, ...]:
     said: list[str] = []
-    if not row.tools:
+    if model.tools and not row.tools:
+        said.append(_NO_TOOLS)
+    elif not row.tools:
         said.append("takes no tools, so an agent cannot work with it")
     elif row.leaks:
         said.append("prints its tool calls as text, so an agent does nothing")
@@ -300,17 +333,23 @@ def _because(row: Candidate, model: Model, proof: evidence.Evidence | None) -> t
         said.append("unsuitable as an agent")
     elif model.status == "weak":
         said.append("known to fail in work of many steps")
+    if row.denied:
+        said.append(WHOSE)
     if not row.enough_context:
-        said.append(
-            f"trained for {model.context_max_tokens:,} tokens, less than the agent works in"
-        )
+        said.append(_too_short(model.context_max_tokens))
     if proof is None:
         said.append("no published result as an agent was found")
     else:
         said.append(proof.text)
+    if here.like is not None:
+        said.append(f"the same bytes as {here.like}")
     if row.installed:
         said.append("already downloaded")
     return tuple(said)
+
+
+def _too_short(trained_tokens: int) -> str:
+    return f"trained for {trained_tokens:,} tokens, less than the agent works in"
 
 
 def _band_json(band: Band | None) -> dict[str, float] | None:

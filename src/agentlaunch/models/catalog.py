@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -132,6 +133,12 @@ class Catalog:
         """The model and build that a tag names, or None. Case, a `library/` before it and a
         `:latest` behind it make no difference; a family without a tag is not guessed."""
         return self._entries().get(_normal(ref))
+
+    def find_each(self, refs: Iterable[str]) -> dict[str, Entry]:
+        """`find` for many names; those that it does not know are left out."""
+        table = self._entries()
+        found = ((ref, table.get(_normal(ref))) for ref in refs)
+        return {ref: entry for ref, entry in found if entry is not None}
 
     def suggest(self, ref: str) -> tuple[str, ...]:
         """Up to three tags that look like a name that was not found."""

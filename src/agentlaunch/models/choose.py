@@ -1,8 +1,9 @@
 """Which model? Rank candidates for an agent on a machine, and say why. Pure.
 
-Never a pick: what is unsuitable, takes no tools, prints its tool calls as text, does not fit, or is
-trained for less context than the agent needs. Then, in this order: not known to be weak · the first
-word soon enough · recommended · whole in one place rather than split · results · already here.
+Never a pick: what is unsuitable or on Ollama's list of such, takes no tools, prints its tool calls
+as text, does not fit, or is trained for less context than the agent needs. Then, in this order: in
+the catalog · not known to be weak · the first word soon enough · recommended · whole in one place
+rather than split · results · already here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentlaunch.models.candidate import Candidate, is_slow
+from agentlaunch.models.candidate import UNLISTED, Candidate, is_slow
 from agentlaunch.models.speed import Band
 
 QUICK_TOKENS_PER_S = 25.0
@@ -50,7 +51,7 @@ def rank(candidates: Iterable[Candidate], *, first_word_limit_s: float = 60.0) -
     pick = pickable[0]
     reason = _pick_reason(pick, pickable, first_word_limit_s)
     chosen = replace(pick, because=(*pick.because, reason))
-    others = [row for row in pickable[1:] if row.status != "weak" or pick.status == "weak"]
+    others = [row for row in pickable[1:] if _standing(row) <= _standing(pick)]
     fast = next((row for row in others if _clearly_faster(row, pick)), None)
     smarter = max(
         (row for row in others if row.place > pick.place and _bearable(row, pick)),
@@ -72,7 +73,7 @@ def _order(row: Candidate, limit_s: float) -> tuple[Any, ...]:
     return (
         not row.pickable,
         not row.fit.fits,
-        row.status in ("weak", "unsuitable"),
+        _standing(row),
         slow,
         row.status != "recommended",
         row.fit.placement != "gpu",  # equal for all where there is no usable graphics
@@ -85,6 +86,14 @@ def _order(row: Candidate, limit_s: float) -> tuple[Any, ...]:
         row.size_bytes or 0,
         row.id,
     )
+
+
+def _standing(row: Candidate) -> int:
+    """What nobody has tried comes behind what is known to be weak: a launch that chooses for
+    somebody must know what to expect. It is one `--model` away."""
+    if row.status == UNLISTED:
+        return 2
+    return int(row.status in ("weak", "unsuitable"))
 
 
 def _quant_order(row: Candidate) -> int:
@@ -148,6 +157,8 @@ def _nearest_miss(ordered: list[Candidate]) -> Miss | None:
 
 
 def _pick_reason(pick: Candidate, pickable: list[Candidate], limit_s: float) -> str:
+    if pick.status == UNLISTED:
+        return "no model of the catalog fits this machine, and this one is here: try it"
     if is_slow(pick.speed, limit_s):
         return (
             f"no model brings the first word within {limit_s:.0f} s here: "

@@ -49,15 +49,22 @@ class Patience:
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What is being fetched, as the user calls it, and how much of all its blobs was there before
-    this one, in bytes."""
+    this one, in bytes; `kept_bytes` of all were there before this run."""
 
     name: str
     before_bytes: int
     total_bytes: int
+    kept_bytes: int = 0
 
-    def at(self, blob_bytes: int, detail: str | None = None) -> Progress:
+    def at(
+        self, blob_bytes: int, detail: str | None = None, *, verb: str = "downloading"
+    ) -> Progress:
         return Progress(
-            f"downloading {self.name}", self.before_bytes + blob_bytes, self.total_bytes, detail
+            f"{verb} {self.name}",
+            self.before_bytes + blob_bytes,
+            self.total_bytes,
+            detail,
+            kept_bytes=self.kept_bytes,
         )
 
     def stopped(self, fault: web.WebFault, blob_bytes: int) -> StoppedDownload:
@@ -178,7 +185,7 @@ def _wait_for_lock(layer: Layer, store: Store, tally: Tally) -> Work[AbstractCon
 
 def _complete(part: _Part, opening: Opening, patience: Patience, tally: Tally) -> Work[None]:
     for done in part.reread():
-        yield tally.at(done, "checking what is already here")
+        yield tally.at(done, "checking what is already here", verb="checking")
     resumed = part.size_bytes > 0
     while True:
         yield from _fill(part, opening, patience, tally)

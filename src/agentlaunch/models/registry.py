@@ -99,9 +99,11 @@ class Registry:
         )
 
     def _fetch_all(self, ref: Ref, manifest: Manifest, store: Store) -> Work[None]:
-        done = 0
+        here = {layer.digest: _part_bytes(layer, store) for layer in manifest.blobs}
+        done = kept = sum(here.values())
         for layer in manifest.blobs:
-            tally = Tally(str(ref), done, manifest.total_bytes)
+            done -= here[layer.digest]
+            tally = Tally(str(ref), done, manifest.total_bytes, kept)
             opening = partial(self._open_blob, ref, layer)
             try:
                 yield from fetch_blob(layer, store, opening, self.patience, tally)
@@ -200,13 +202,7 @@ def _require_weights(ref: Ref, manifest: Manifest) -> None:
 
 def _require_room(ref: Ref, manifest: Manifest, store: Store) -> None:
     """Raise `MachineCannot`, with the figures, when what is still to come does not fit."""
-    missing = 0
-    for layer in manifest.blobs:
-        if not store.has(layer):
-            here = 0
-            with contextlib.suppress(OSError):
-                here = store.partial_path(layer.digest).stat().st_size
-            missing += max(0, layer.size_bytes - here)
+    missing = manifest.total_bytes - here_bytes(manifest, store)
     free = files.disk_free_bytes(store.root)
     if missing == 0 or free is None or free >= missing + DISK_MARGIN_BYTES:
         return
@@ -217,6 +213,20 @@ def _require_room(ref: Ref, manifest: Manifest, store: Store) -> None:
         "agentlaunch models",
         code="no-disk",
     )
+
+
+def here_bytes(manifest: Manifest, store: Store) -> int:
+    """What the store has of a model: whole blobs, and parts from last time."""
+    return sum(_part_bytes(layer, store) for layer in manifest.blobs)
+
+
+def _part_bytes(layer: Layer, store: Store) -> int:
+    """What a store of ours has of one blob."""
+    if store.has(layer):
+        return layer.size_bytes
+    with contextlib.suppress(OSError):
+        return min(layer.size_bytes, store.partial_path(layer.digest).stat().st_size)
+    return 0
 
 
 def _read_at_most(chunks: Iterator[bytes], limit_bytes: int, *, deadline_s: float) -> bytes:

@@ -52,6 +52,10 @@ class BadReply(AgentlaunchError):
     code = "bad-show-reply"
 
 
+class ListsLeftOut(BadReply):
+    """It lacks a list that a size needs, as a reply that is not verbose does."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShowReply:
     """A model as a server describes it; `capabilities` is None when the reply has no such list."""
@@ -73,8 +77,12 @@ def read_reply(path: Path) -> ShowReply:
     return parse_reply(data, name=path.name)
 
 
-def parse_reply(data: bytes, *, name: str) -> ShowReply:
-    """The same from bytes; `name` is for error texts and, since a reply has none, the model's."""
+def parse_reply(data: bytes, *, name: str, published_bytes: int | None = None) -> ShowReply:
+    """The same from bytes; `name` is for error texts and, since a reply has none, the model's.
+
+    `published_bytes` is the whole size, where the server's list tells it: used where no tensors are
+    listed. Raises `ListsLeftOut` where a verbose reply would do, and `BadReply`.
+    """
     if len(data) > MAX_REPLY_BYTES:
         _bad(name, f"it has more than {MAX_REPLY_BYTES >> 20} MiB")
     try:
@@ -92,10 +100,12 @@ def parse_reply(data: bytes, *, name: str) -> ShowReply:
     if not isinstance(info, dict) or not info:
         said = reply.get("error")
         _bad(name, f"the server said: {said}" if isinstance(said, str) else "it has no model_info")
-    return _described(name, reply, info)
+    return _described(name, reply, info, published_bytes)
 
 
-def _described(name: str, reply: Mapping[str, Any], info: Mapping[str, Any]) -> ShowReply:
+def _described(
+    name: str, reply: Mapping[str, Any], info: Mapping[str, Any], published_bytes: int | None
+) -> ShowReply:
     if len(info) > MAX_PAIRS:
         _bad(name, f"{len(info):,} metadata entries")
     details = reply.get("details")
@@ -122,7 +132,8 @@ def _described(name: str, reply: Mapping[str, Any], info: Mapping[str, Any]) -> 
     except BadGguf as error:
         lists = [key for key in left_out if key.startswith(f"{info.get('general.architecture')}.")]
         if lists:
-            raise _error(name, f"it leaves out the lists {', '.join(lists[:4])}") from error
+            what = _error(name, f"it leaves out the lists {', '.join(lists[:4])}")
+            raise ListsLeftOut(what.message, hint=what.hint) from error
         raise BadReply(error.message, hint=_hint()) from error
     capabilities = _capabilities(reply.get("capabilities"))
     takes_tools = file.takes_tools if capabilities is None else "tools" in capabilities
@@ -130,11 +141,15 @@ def _described(name: str, reply: Mapping[str, Any], info: Mapping[str, Any]) -> 
     if not isinstance(quant, str) or _bits(quant) is None:
         quant = file.quant
     file = replace(file, takes_tools=takes_tools, quant=quant)
-    return ShowReply(_sized(name, file, header, info), capabilities)
+    return ShowReply(_sized(name, file, header, info, published_bytes), capabilities)
 
 
 def _sized(
-    name: str, file: gguf.ModelFile, header: Header, info: Mapping[str, Any]
+    name: str,
+    file: gguf.ModelFile,
+    header: Header,
+    info: Mapping[str, Any],
+    published_bytes: int | None,
 ) -> gguf.ModelFile:
     """With its parameters and, where tensors do not tell its bytes, an estimate of them."""
     if file.shape.weights is not None:
@@ -145,6 +160,8 @@ def _sized(
         file = replace(file, shape=replace(file.shape, parameters=values or None))
         if not file.shape.experts_total:
             file = replace(file, shape=replace(file.shape, active_parameters=values or None))
+    if published_bytes:
+        return replace(file, size_bytes=published_bytes)
     bits = _bits(file.quant or "")
     if not values or bits is None:
         _bad(name, "neither its tensors nor its parameters and quant tell how large it is")

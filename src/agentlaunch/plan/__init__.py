@@ -9,8 +9,10 @@ from agentlaunch.engines.remote import RemoteFacts
 from agentlaunch.errors import NotSupported
 from agentlaunch.models import choose
 from agentlaunch.plan.embedded import embedded_plan
+from agentlaunch.plan.engine import EMBEDDED, OLLAMA, EngineChoice, choose_engine
 from agentlaunch.plan.lighter import lighter, ways_out
 from agentlaunch.plan.made import LaunchPlan, handover, served_name
+from agentlaunch.plan.meanwhile import Meanwhile, meanwhile
 from agentlaunch.plan.ollama import ollama_plan
 from agentlaunch.plan.remote import remote_plan
 from agentlaunch.plan.sizing import (
@@ -29,18 +31,23 @@ from agentlaunch.survey import Survey, Weights
 
 __all__ = [
     "CONTEXT_STEPS",
+    "EMBEDDED",
+    "OLLAMA",
     "Chosen",
     "Derive",
+    "EngineChoice",
     "HandOver",
     "Install",
     "LaunchPlan",
     "Load",
+    "Meanwhile",
     "Places",
     "Pull",
     "StartEngine",
     "Step",
     "Wish",
     "candidate_of",
+    "choose_engine",
     "choose_model",
     "context_for",
     "default_context",
@@ -48,6 +55,7 @@ __all__ = [
     "handover",
     "lighter",
     "make_plan",
+    "meanwhile",
     "served_name",
     "terms_of",
     "trained_context",
@@ -64,9 +72,10 @@ def make_plan(
     weights: Weights | None = None,
     remote: RemoteFacts | None = None,
     ollama: OllamaFacts | None = None,
+    chosen: EngineChoice | None = None,
 ) -> LaunchPlan:
     """Decide everything. `weights` is the model that was asked for, `remote` or `ollama` the
-    server that was.
+    server, `chosen` how it came to be that one where nobody named it.
 
     Raises `MachineCannot` with the nearest miss in numbers, `NotSupported`, `UsageError`.
     """
@@ -78,8 +87,13 @@ def make_plan(
     if remote is not None:
         return remote_plan(survey, wish, places, remote)
     if ollama is not None:
-        return ollama_plan(survey, wish, places, ollama, weights)
-    return embedded_plan(survey, wish, places, weights)
+        made = ollama_plan(survey, wish, places, ollama, weights)
+    else:
+        made = embedded_plan(survey, wish, places, weights)
+    if chosen is None:
+        return made
+    warnings = made.warnings if chosen.warning is None else (chosen.warning, *made.warnings)
+    return replace(made, because=(*made.because, chosen.because), warnings=warnings)
 
 
 def with_reasons(

@@ -8,7 +8,7 @@ from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import HIDDEN, Endpoint
 from agentlaunch.engines.base import StateName
 from agentlaunch.engines.llama_cpp import PACKAGE, WIRES
-from agentlaunch.models import choose
+from agentlaunch.models import choose, sampling
 from agentlaunch.models.candidate import Candidate
 from agentlaunch.plan.lighter import lighter_where_slow, nothing_fits
 from agentlaunch.plan.made import LaunchPlan, agent_install, check_disk, handover, served_name
@@ -51,6 +51,7 @@ def embedded_plan(
     if reuse == "running":
         chosen = _holding_its_memory(survey, wish, chosen, candidate)
         candidate = chosen.candidate or candidate
+    because += sampling.for_model(chosen.id).reasons
     because += [*candidate.fit.because, *engine_reasons(survey, wish)]
     endpoint = Endpoint("http://127.0.0.1:0", WIRES, name, HIDDEN)
     # The agent first: what it needs (Node.js) may be missing, and is told before anything comes.

@@ -10,7 +10,7 @@ from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.engines.remote import RemoteFacts
 from agentlaunch.errors import MachineCannot, NotSupported
-from agentlaunch.models import choose
+from agentlaunch.models import choose, sampling
 from agentlaunch.models.fit import Fit
 from agentlaunch.plan.lighter import Lighter
 from agentlaunch.plan.sizing import Chosen
@@ -90,6 +90,7 @@ def handover(
             run_name=places.run_name,
             environ=places.environ,
             args=wish.args,
+            thinking_off=sampling.for_model(endpoint.model).thinking_off,
         )
     )
 

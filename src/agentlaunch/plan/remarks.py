@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentlaunch.context import ContextPlan
 from agentlaunch.models.candidate import is_slow
+from agentlaunch.models.denied import WHOSE
 from agentlaunch.plan.sizing import Chosen, gpu_usable
 from agentlaunch.plan.wish import Wish
 from agentlaunch.survey import Survey, Weights
@@ -47,6 +48,8 @@ def model_warnings(
         if candidate.leaks:
             text = f"{chosen.id} is known to print its tool calls as text: then nothing is done"
             rows.append(("tool-calls-as-text", text))
+        if candidate.denied:
+            rows.append(("known-problem", f"{chosen.id} is {WHOSE}"))
         if candidate.status in {"weak", "unsuitable"}:
             rows.append(
                 ("weak-model", f"{chosen.id} is known to be {candidate.status} as an agent")

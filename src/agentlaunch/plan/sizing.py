@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from agentlaunch.context import padded, usable_tiers
+from agentlaunch.engines.ollama.replies import same_model
 from agentlaunch.errors import MachineCannot, ModelUnavailable, NotSupported
+from agentlaunch.machine.facts import Machine
 from agentlaunch.models import choose
+from agentlaunch.models.budget import usable_cards
 from agentlaunch.models.candidate import (
     Candidate,
     Here,
@@ -19,10 +23,12 @@ from agentlaunch.models.candidate import (
 )
 from agentlaunch.models.catalog import Model
 from agentlaunch.models.fit import Fit
+from agentlaunch.models.gguf import ModelFile
 from agentlaunch.models.memory import Allocation, impossible_cache
+from agentlaunch.models.relatives import relative
 from agentlaunch.models.shape import ModelShape
 from agentlaunch.plan.wish import Wish
-from agentlaunch.survey import Survey, Weights
+from agentlaunch.survey import Survey, Weights, installed
 
 CONTEXT_STEPS = (262_144, 131_072, 98_304, 65_536, 49_152, 40_960, 32_768, 24_576, 16_384, 8_192)
 SMALLEST_CONTEXT = 2_048
@@ -38,31 +44,93 @@ class Chosen:
 
 
 def choose_model(survey: Survey, wish: Wish) -> choose.Choice:
-    """Rank the catalog for this agent on this machine, at the largest context that fits each."""
+    """Rank the catalog, and what a server has beside it, for this agent on this machine, each at
+    the largest context that fits."""
     best: dict[str, Candidate] = {}
     asked = wish.context_tokens
     wanted = padded(asked or wish.agent.wanted_context_tokens)
     floor = asked or wish.agent.min_context_tokens
-    pending: Sequence[Model] = survey.catalog.models
+    pending = [*_listed(survey), *_unlisted(survey)]
     for tokens in _steps_down(wanted, wanted if asked else floor):
         terms = replace(terms_of(survey, wish, tokens, _kv(wish)), min_context_tokens=floor)
-        unfit: list[Model] = []
-        for model in pending:
-            rows = consider_all(
-                survey.machine,
-                (model,),
-                terms,
-                installed=survey.installed_tags,
-                measured=survey.measured_tags,
-            )
+        unfit: list[_Consider] = []
+        for considered in pending:
+            rows = considered(terms)
             for row in rows:
                 known = best.get(row.id)
                 if known is None or not known.fit.fits:
                     best[row.id] = row
             if not all(best[row.id].fit.fits for row in rows):
-                unfit.append(model)
+                unfit.append(considered)
         pending = unfit
-    return choose.rank(best.values(), first_word_limit_s=wish.first_word_limit_s)
+    choice = choose.rank(best.values(), first_word_limit_s=wish.first_word_limit_s)
+    if wish.offline and choice.pick is not None and not choice.pick.installed:
+        downloaded = [row for row in best.values() if row.installed]
+        here = choose.rank(downloaded, first_word_limit_s=wish.first_word_limit_s)
+        if here.pick is not None:
+            rows = tuple(here.pick if row.id == here.pick.id else row for row in choice.candidates)
+            return replace(here, candidates=rows)
+    return choice
+
+
+_Consider = Callable[[Terms], tuple[Candidate, ...]]
+"""Something to choose from, under these terms."""
+
+
+def _listed(survey: Survey) -> Iterator[_Consider]:
+    """Every model of the catalog: in the builds that are worth it, and in those that are here by
+    whatever name."""
+    here = installed.of_catalog(survey.served, survey.catalog)
+    said = {tag.name: tag.capabilities for tag in survey.served}
+    capabilities = {entry.variant.tag: said[name] for name, entry in here.items()}
+    named = {
+        entry.variant.digest_prefix
+        for name, entry in here.items()
+        if same_model(name, entry.variant.tag)
+    }
+    copies = {
+        entry.variant.tag: name
+        for name, entry in here.items()
+        if entry.variant.digest_prefix not in named
+    }
+    tags = survey.installed_tags | set(capabilities)
+    measured = survey.measured_tags
+
+    def consider_model(model: Model, terms: Terms) -> tuple[Candidate, ...]:
+        return consider_all(
+            survey.machine,
+            (model,),
+            terms,
+            installed=tags,
+            measured=measured,
+            capabilities=capabilities,
+            copies=copies,
+        )
+
+    return (partial(consider_model, model) for model in survey.catalog.models)
+
+
+def _unlisted(survey: Survey) -> Iterator[_Consider]:
+    """What only the store of a server knows."""
+    said = {tag.name: tag.capabilities for tag in survey.served}
+    for name, file in survey.served_files.items():
+        like = relative(name, file.shape, survey.catalog)
+        here = Here(
+            installed=True,
+            capabilities=said.get(name),
+            like=like.name if like is not None else None,
+        )
+        yield partial(_consider_file, survey.machine, name, file, here)
+
+
+def _consider_file(
+    machine: Machine, name: str, file: ModelFile, here: Here, terms: Terms
+) -> tuple[Candidate, ...]:
+    """At the context that the terms ask for, but at most what it was trained for."""
+    most = file.shape.context_max_tokens or terms.asked.context_tokens
+    tokens = min(terms.asked.context_tokens, most)
+    cut = replace(terms, asked=replace(terms.asked, context_tokens=tokens))
+    return (of_file(machine, name, file, cut, here),)
 
 
 def default_context(wish: Wish, weights: Weights) -> int:
@@ -84,16 +152,23 @@ def candidate_of(
     """One model at one context as a candidate; `ModelUnavailable` when nothing tells its size."""
     terms = terms_of(survey, wish, context_tokens, kv_cache_type)
     terms = replace(terms, reusable_bytes=max(reusable_bytes, terms.reusable_bytes))
+    served = weights.source == "ollama" and wish.engine == "ollama"
     here = Here(
-        weights.path is not None and not survey.simulated,
+        (weights.path is not None or served) and not survey.simulated,
         weights.projector_bytes,
         survey.measured.get(weights.digest or ""),
+        weights.capabilities,
     )
     if weights.entry is not None:
         shape = weights.file.shape if weights.file is not None else None
         model, variant = weights.entry.model, weights.entry.variant
+        if weights.source == "ollama" and not same_model(weights.id, variant.tag):
+            here = replace(here, like=variant.tag)
+            variant = variant._replace(tag=weights.id)
         return consider(survey.machine, model, variant, terms, here, shape=shape)
     if weights.file is not None:
+        like = relative(weights.id, weights.file.shape, survey.catalog)
+        here = replace(here, like=like.name if like is not None else None)
         return of_file(survey.machine, weights.id, weights.file, terms, here)
     near = survey.catalog.suggest(weights.id)
     hint = "run it once without --offline, or name a path to its .gguf"
@@ -119,19 +194,25 @@ def terms_of(survey: Survey, wish: Wish, context_tokens: int, kv_cache_type: str
         ),
         min_context_tokens=agent.min_context_tokens,
         first_word_limit_s=wish.first_word_limit_s,
-        reusable_bytes=_idle_bytes(survey),
+        reusable_bytes=_idle_bytes(
+            survey, cards=gpu_usable(survey, wish) and bool(usable_cards(survey.machine))
+        ),
         gpu_usable=gpu_usable(survey, wish),
     )
 
 
-def _idle_bytes(survey: Survey) -> int:
-    """What engines of ours hold that no session uses: a launch ends them when it needs it."""
-    return sum(
-        held.size_bytes or 0
+def _idle_bytes(survey: Survey, *, cards: bool) -> int:
+    """What engines hold that no session uses: ours are ended, and Ollama evicts, when a launch
+    needs it. Where cards with a memory of their own count, only what lies there."""
+    held = [
+        row
         for engine in survey.engines
         if engine.state == "running" and not engine.sessions
-        for held in engine.loaded
-    )
+        for row in engine.loaded
+    ]
+    if cards:
+        return sum(row.vram_bytes if row.vram_bytes is not None else 0 for row in held)
+    return sum(row.size_bytes or 0 for row in held)
 
 
 def fit_asked(survey: Survey, wish: Wish, weights: Weights) -> Candidate:

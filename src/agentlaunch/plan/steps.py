@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from agentlaunch.managed import Package
@@ -42,6 +43,8 @@ class Derive:
     tag: str
     context_tokens: int
     batch: int
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    """Sampling values by name, for where the base sets none."""
     kind: Literal["derive"] = "derive"
 
 

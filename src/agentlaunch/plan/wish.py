@@ -27,6 +27,8 @@ class Wish:
     """The user's own cap on one reply, from the agent's own variable."""
     first_word_limit_s: float = 60.0
     """How late the first word may come when a model is chosen."""
+    offline: bool = False
+    """Choose among what is downloaded, where that can carry the agent."""
     parallel: int = 1
     batch: int = 512
     flash_attention: bool | None = None

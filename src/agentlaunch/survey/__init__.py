@@ -19,20 +19,24 @@ from typing import Any
 from agentlaunch import files, managed, process, records
 from agentlaunch.agents import AGENTS
 from agentlaunch.agents.base import Agent
-from agentlaunch.endpoint import is_loopback
-from agentlaunch.engines import llama_cpp, remote
+from agentlaunch.engines import llama_cpp
 from agentlaunch.engines.base import EngineState
+from agentlaunch.engines.ollama import facts as ollama_facts
 from agentlaunch.engines.ollama.facts import OllamaFacts
-from agentlaunch.errors import AgentlaunchError, EngineFailed, Refused, UsageError
+from agentlaunch.engines.ollama.replies import Tag
+from agentlaunch.errors import AgentlaunchError, Refused
 from agentlaunch.machine import probe
-from agentlaunch.machine.facts import LiveFacts, Machine
+from agentlaunch.machine.facts import UNKNOWN, LiveFacts, Machine
 from agentlaunch.models import catalog, store
 from agentlaunch.models.gguf import ModelFile
 from agentlaunch.models.measured import Measurement
 from agentlaunch.settings import Paths, Value
 from agentlaunch.survey import health, programs
 from agentlaunch.survey.asking import Asking
+from agentlaunch.survey.installed import described
 from agentlaunch.survey.models import Weights, ask_registry, look_at_model, measured_here
+from agentlaunch.survey.ollama import look_at_ollama, seek_ollama
+from agentlaunch.survey.remote import look_at_remote
 
 __all__ = [
     "AgentState",
@@ -41,6 +45,7 @@ __all__ = [
     "ask_registry",
     "ask_version",
     "config_folder",
+    "described",
     "examine",
     "find_agent",
     "look",
@@ -54,7 +59,6 @@ __all__ = [
 ]
 
 VERSION_TIMEOUT_S = 5.0
-_OLLAMA_HOST_HINT = "set OLLAMA_HOST to HOST:PORT; a key goes in AGENTLAUNCH_ENGINE_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,10 @@ class Survey:
     catalog: catalog.Catalog
     stored: tuple[store.StoredModel, ...]
     engine_installed: bool
-    ollama: Path | None
+    ollama: OllamaFacts | None = None
+    """The Ollama that answers, or the one that can be started here; None where neither is."""
+    ollama_fault: str | None = None
+    """Why the Ollama that OLLAMA_HOST names cannot be used; None where nobody named one."""
     node: Path | None = None
     """What most agents run on, and npm with it; None when it is not on PATH."""
     simulated: bool = False
@@ -94,45 +101,58 @@ class Survey:
     health: health.Health | None = None
     """What `examine` found besides; None where only a launch was to be prepared."""
 
-    served_tags: frozenset[str] = frozenset()
-    """Names of the models in the store of the server that was asked for."""
+    served: tuple[Tag, ...] = ()
+    """The models in the store of the server that was asked for; none that runs in the cloud."""
     served_files: Mapping[str, ModelFile] = field(default_factory=dict)
     """Those of them that the catalog does not know, as far as the server describes them."""
     measured: Mapping[str, Measurement] = field(default_factory=dict)
     """Speeds that `bench` measured here, by the digest of the weights."""
+    served_measured: Mapping[str, Measurement] = field(default_factory=dict)
+    """The same on Ollama, by the digest of its manifest."""
 
     def on_ollama(self, facts: OllamaFacts) -> Survey:
         """The same world with this server as its engine: its store, and what it holds."""
-        tags = frozenset(tag.name for tag in facts.tags if not tag.cloud)
-        return replace(self, stored=(), served_tags=tags, engines=(facts.state,), measured={})
+        return replace(
+            self,
+            machine=self.machine if facts.is_here else UNKNOWN,
+            stored=(),
+            served=tuple(tag for tag in facts.tags if not tag.cloud),
+            served_files=facts.files,
+            engines=(facts.state,),
+            measured={},
+        )
 
     @property
     def measured_tags(self) -> dict[str, Measurement]:
         """The same by the names of the models that lie in a store here."""
-        known = ((str(model.ref), self.measured.get(model.digest)) for model in self.stored)
+        known = [(str(model.ref), self.measured.get(model.digest)) for model in self.stored]
+        known += [(tag.name, self.served_measured.get(tag.digest or "")) for tag in self.served]
         return {name: row for name, row in known if row is not None}
 
     @property
     def installed_tags(self) -> frozenset[str]:
         """Names of the models that lie in a store here, or in that of a server."""
-        return frozenset(str(model.ref) for model in self.stored) | self.served_tags
+        served = frozenset(tag.name for tag in self.served)
+        return frozenset(str(model.ref) for model in self.stored) | served
 
 
 def look(paths: Paths, ask: Asking | None = None) -> Survey:
     """Everything, in parallel: detectors, engines, agents, stores."""
     ask = ask or Asking()
     environ = dict(os.environ)
-    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="survey") as pool:
+    with ThreadPoolExecutor(max_workers=5, thread_name_prefix="survey") as pool:
         facts = LiveFacts(paths.models)
         machine = pool.submit(ask, "machine", lambda: probe.probe(facts), _unknown(facts))
         engines = pool.submit(ask, "engines", llama_cpp.LlamaCpp(paths).states, ())
         stored = pool.submit(ask, "stores", lambda: _stored(paths, environ), ())
+        served = pool.submit(ask, "ollama", lambda: seek_ollama(environ, paths.cache), (None, None))
         agents = {
             name: ask(name, partial(find_agent, agent, paths), AgentState(agent, None, None, False))
             for name, agent in AGENTS.items()
         }
         seen = machine.result()
         ours = ask("engine", lambda: managed.installed(llama_cpp.PACKAGE, paths), None)
+        ollama, fault = served.result()
         return Survey(
             machine=seen,
             engines=engines.result(),
@@ -140,10 +160,20 @@ def look(paths: Paths, ask: Asking | None = None) -> Survey:
             catalog=catalog.load(),
             stored=stored.result(),
             engine_installed=ours is not None,
-            ollama=ask("ollama", lambda: process.find_program("ollama"), None),
+            ollama=ollama,
+            ollama_fault=fault,
             node=ask("node", lambda: process.find_program("node"), None),
             measured=ask("measurements", lambda: measured_here(seen, paths), {}),
+            served_measured=ask("measurements", lambda: _measured_on(ollama, seen, paths), {}),
         )
+
+
+def _measured_on(
+    ollama: OllamaFacts | None, machine: Machine, paths: Paths
+) -> dict[str, Measurement]:
+    if ollama is None or ollama.version is None or not ollama.is_here:
+        return {}
+    return measured_here(machine, paths, ollama_facts.NAME, ollama.version.text)
 
 
 def examine(
@@ -191,7 +221,6 @@ def simulated(machine: Machine) -> Survey:
         catalog=catalog.load(),
         stored=(),
         engine_installed=False,
-        ollama=None,
         simulated=True,
     )
 
@@ -246,43 +275,6 @@ def ask_version(state: AgentState) -> AgentState:
     words = done.stdout.split()
     version = next((word for word in words if word[:1].isdigit()), None)
     return AgentState(state.agent, state.path, version, state.managed)
-
-
-def look_at_remote(url: str, key: str, agent: Agent) -> remote.RemoteFacts:
-    """What the server at `url` is and serves."""
-    return remote.probe(remote.normalized_url(url), key=key, wires=agent.wires)
-
-
-def look_at_ollama(environ: Mapping[str, str]) -> OllamaFacts:
-    """The Ollama that answers, or the one that can be started here.
-
-    Raises `EngineFailed` where none is installed and none answers, or somebody else does;
-    `UsageError` and `Refused` for an address in OLLAMA_HOST that no launch may use.
-    """
-    from agentlaunch.engines.ollama import life
-
-    url = life.client_of(environ).url
-    if "@" in url:  # a password may stand there, and no message of ours may repeat it
-        raise UsageError("OLLAMA_HOST holds a user or a key", hint=_OLLAMA_HOST_HINT)
-    try:
-        remote.normalized_url(url)
-    except (Refused, UsageError) as error:
-        error.hint = _OLLAMA_HOST_HINT
-        raise
-    try:
-        found = life.find(environ)
-    except EngineFailed as error:
-        local = is_loopback(life.client_of(environ).url)
-        if error.code != "engine-unreachable" or not local:
-            raise
-        if process.find_program("ollama", life.KNOWN_PLACES) is None:
-            raise EngineFailed(
-                "Ollama is not installed, and nothing answers where it would be",
-                hint=f"{life.how_to_install()}, or leave --engine away for the embedded engine",
-                code="engine-missing",
-            ) from error
-        return OllamaFacts(life.client_of(environ), None)
-    return OllamaFacts(found.client, found.version, found.client.tags(), found.client.loaded())
 
 
 def config_folder(agent: Agent, environ: Mapping[str, str]) -> Path:

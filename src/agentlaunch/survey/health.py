@@ -88,7 +88,8 @@ def look(
     with ThreadPoolExecutor(max_workers=4, thread_name_prefix="health") as pool:
         ollama = pool.submit(ask, "ollama", lambda: servers.ollama(environ), None)
         url = values["engine"].value
-        server = pool.submit(ask, "engine", lambda: servers.engine(str(url or "")), None)
+        moved = {name: value.value for name, value in values.items()}
+        server = pool.submit(ask, "engine", lambda: servers.engine(str(url or ""), moved), None)
         node = pool.submit(ask, "node", programs.node_version, None)
         none: tuple[store.Store, ...] = ()
         kept = ask("stores", lambda: store.stores(paths, environ), none)

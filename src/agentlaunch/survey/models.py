@@ -11,7 +11,7 @@ from agentlaunch import records
 from agentlaunch.engines import llama_cpp
 from agentlaunch.errors import ModelUnavailable
 from agentlaunch.machine.facts import Machine
-from agentlaunch.models import catalog, gguf, identity, measured, store
+from agentlaunch.models import catalog, cloud, gguf, identity, measured, store
 from agentlaunch.models.manifest import PROJECTOR
 from agentlaunch.models.measured import Measurement
 from agentlaunch.models.refs import Ref, looks_like_path, parse_ref
@@ -32,7 +32,7 @@ class Weights:
     size_bytes: int | None
     file: gguf.ModelFile | None
     entry: catalog.Entry | None
-    source: Literal["gguf", "store", "registry", "catalog", "show-reply"]
+    source: Literal["gguf", "store", "registry", "catalog", "show-reply", "ollama"]
     capabilities: frozenset[str] | None = None
     """What a server said that the model can; None where none was asked."""
     projector_bytes: int = 0
@@ -46,7 +46,7 @@ def look_at_model(text: str, known: catalog.Catalog, paths: Paths) -> Weights:
 
     A .json is a saved reply of Ollama's /api/show: a description to size, which is never run.
     Reads no network. Raises `BadGguf`, `BadReply`, `ModelUnavailable` for a name outside the
-    grammar.
+    grammar, `NotSupported` for the name of a model in the cloud.
     """
     if looks_like_path(text):
         path = _path(text)
@@ -79,6 +79,8 @@ def look_at_model(text: str, known: catalog.Catalog, paths: Paths) -> Weights:
             "gguf",
             digest=identity.digest_of(path),
         )
+    if cloud.is_cloud_name(text):
+        raise cloud.refusal(text)
     ref = parse_ref(text)
     entry = known.find(text)
     found = store.find_stored(store.stores(paths, os.environ), ref)
@@ -139,11 +141,15 @@ def ask_registry(weights: Weights, known: catalog.Catalog, *, insecure: bool) ->
     )
 
 
-def measured_here(machine: Machine, paths: Paths) -> dict[str, Measurement]:
-    """What `bench` measured on this machine with the engine that we would start, by digest."""
-    suffix = measured.key(
-        "", llama_cpp.LlamaCpp.name, llama_cpp.PACKAGE.version, measured.machine_key(machine)
-    )
+def measured_here(
+    machine: Machine,
+    paths: Paths,
+    engine: str = llama_cpp.LlamaCpp.name,
+    version: str = llama_cpp.PACKAGE.version,
+) -> dict[str, Measurement]:
+    """What `bench` measured on this machine with an engine, the one that we would start unless
+    another is named, by digest: of the weights' file, or of Ollama's manifest."""
+    suffix = measured.key("", engine, version, measured.machine_key(machine))
     found = {}
     for key, value in records.Records(paths.state).all("measurements").items():
         one = measured.from_json(value) if key.endswith(suffix) else None

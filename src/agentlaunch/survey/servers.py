@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from agentlaunch import web
-from agentlaunch.engines import ollama_host, remote
-from agentlaunch.errors import AgentlaunchError
+from agentlaunch.endpoint import is_loopback
+from agentlaunch.engines import ollama_host, presets, remote
+from agentlaunch.engines.ollama import life, update
+from agentlaunch.errors import AgentlaunchError, AuthNeeded, EngineFailed
+from agentlaunch.survey import sockets
 
 ASK_S = 1.0
+STRANGE_ORIGIN = "https://website.example"
 
-Answered = Literal["yes", "other", "nothing", "unsafe"]
+_WITH_A_WAY_OUT = ("host-refused", "engine-tls", "engine-on-windows")
+
+Answered = Literal["yes", "other", "nothing", "unsafe", "locked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,42 +36,90 @@ class Server:
     detail: str | None = None
     asked: bool = False
     """Was this address chosen by the user, not only looked at?"""
+    open_on: tuple[str, ...] = ()
+    """The addresses beyond loopback that its port is open on, where it runs here."""
+    any_website: bool = False
+    """Does it answer to a page of any website, in the user's browser?"""
+    way_out: str | None = None
+    """What helps where it is known why it cannot be used."""
+    update: str | None = None
+    """How it is brought up to date, where it answers."""
 
 
-def ollama(environ: Mapping[str, str]) -> Server:
-    """Who answers where Ollama should, by its /api/version."""
-    named = environ.get("OLLAMA_HOST", "").strip().strip("\"'").strip()
-    url = ollama_host.connectable(ollama_host.parse(named))
-    asked = bool(named)
+def ollama(environ: Mapping[str, str], *, root: Path = Path("/")) -> Server:
+    """Who answers where Ollama should, by its /api/version, and to whom else it is open."""
+    asked = bool(environ.get("OLLAMA_HOST", "").strip().strip("\"'").strip())
+    url = ollama_host.connectable(ollama_host.parse(environ.get("OLLAMA_HOST")))
     try:
-        safe = remote.normalized_url(url)
-        reply = web.request("GET", f"{safe}/api/version", connect_s=ASK_S, deadline_s=ASK_S)
-        said = reply.json()
+        remote.normalized_url(url)
     except AgentlaunchError as error:
         if "@" in url:  # a password may stand there
             shown = re.sub(r"//.*@.*", "//***@…", url)
             return Server(shown, "unsafe", detail="a user or key in it is not taken", asked=asked)
         return Server(url, "unsafe", detail=error.message.removeprefix("--engine: "), asked=asked)
-    except web.WebFault as fault:
-        answered: Answered = "other" if fault.kind in {"not-json", "too-large"} else "nothing"
-        return Server(url, answered, detail=str(fault), asked=asked)
-    version = said.get("version") if isinstance(said, dict) else None
-    if reply.status == 200 and isinstance(version, str):
-        return Server(url, "yes", version[:40], asked=asked)
-    return Server(url, "other", detail=f"it answered with status {reply.status}", asked=asked)
+    try:
+        found = life.find(environ, root=root)
+    except AuthNeeded as error:
+        return Server(url, "locked", detail=error.message, asked=asked, way_out=error.hint)
+    except EngineFailed as error:
+        answered: Answered = "other" if error.code in ("not-ollama", "host-refused") else "nothing"
+        way_out = error.hint if error.code in _WITH_A_WAY_OUT else None
+        return Server(url, answered, detail=error.message, asked=asked, way_out=way_out)
+    return Server(
+        found.client.url,
+        "yes",
+        found.version.text,
+        asked=asked,
+        open_on=_open_on(found.client.url, root),
+        any_website=_answers_any_website(found.client.url),
+        update=_how_to_update(found.client.url),
+    )
 
 
-def engine(name: str) -> Server | None:
-    """Does the engine of the settings answer? None where it is ours, Ollama or no address."""
-    url = remote.PRESETS.get(name.lower(), name)
-    if "://" not in url:
+def _how_to_update(url: str) -> str:
+    if not is_loopback(url):
+        return update.ELSEWHERE
+    program = life.installed()
+    return update.how(Path(os.path.realpath(program)) if program is not None else None)
+
+
+def _open_on(url: str, root: Path) -> tuple[str, ...]:
+    """The addresses beyond loopback that the port is open on, where the server is on this machine:
+    reached by loopback, or by an address of our own."""
+    parts = urlsplit(url)
+    open_on = sockets.open_addresses(parts.port or 0, root=root)
+    ours = is_loopback(url) or parts.hostname in (*open_on, sockets.own_address())
+    return open_on if ours else ()
+
+
+def _answers_any_website(url: str) -> bool:
+    """A page that Ollama does not allow gets a 403 (seen with 0.33). Asked of loopback alone."""
+    if not is_loopback(url):
+        return False
+    with contextlib.suppress(web.WebFault):
+        reply = web.request(
+            "GET", f"{url}/api/version", headers={"origin": STRANGE_ORIGIN}, deadline_s=ASK_S
+        )
+        allowed = reply.headers.get("access-control-allow-origin", "")
+        return reply.status == 200 and allowed in ("*", STRANGE_ORIGIN)
+    return False
+
+
+def engine(name: str, addresses: Mapping[str, str | None]) -> Server | None:
+    """Does the engine of the settings answer? None where it is ours, Ollama or no address, and
+    for a company's service: no check goes out to that. `addresses` are the settings."""
+    if not name or name.strip().lower() in presets.OWN:
         return None
     try:
-        safe = remote.normalized_url(url)
+        target = remote.resolve(name, addresses)
     except AgentlaunchError:
         return None  # told with the settings
+    if target.preset is not None and target.preset.hosted:
+        return None
+    safe = target.url
+    health = target.preset.health if target.preset is not None else "/v1/models"
     try:
-        web.request("GET", f"{safe}/v1/models", connect_s=ASK_S, deadline_s=2 * ASK_S)
+        web.request("GET", safe + health, connect_s=ASK_S, deadline_s=2 * ASK_S)
     except web.WebFault as fault:
         if fault.kind == "too-large":
             return Server(safe, "yes", asked=True)

@@ -267,3 +267,13 @@ def test_an_unknown_name_is_answered_with_the_list() -> None:
 
 def test_every_agent_is_listed_under_its_own_name() -> None:
     assert {name: agent.name for name, agent in AGENTS.items()} == {n: n for n in AGENTS}
+
+
+def test_a_model_that_must_not_think_is_told_so_in_the_request() -> None:
+    """Leaving `thinking` out is not enough for Ollama, which reads the effort (2.1.197, 0.33)."""
+    env = settings_of(prepare(target(thinking_off=True)))["env"]
+    assert env["MAX_THINKING_TOKENS"] == "0"
+    assert json.loads(env["CLAUDE_CODE_EXTRA_BODY"]) == {"thinking": {"type": "disabled"}}
+    other = settings_of(prepare(target()))["env"]
+    assert other["CLAUDE_CODE_EXTRA_BODY"] == ""
+    assert "MAX_THINKING_TOKENS" not in other

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentlaunch.engines.base import Loaded
 from agentlaunch.engines.ollama.derive import (
@@ -23,6 +27,7 @@ from agentlaunch.engines.ollama.replies import (
     parse_tags,
     parse_version,
     same_model,
+    signin_url,
 )
 from agentlaunch.errors import ModelUnavailable, NotSupported
 
@@ -140,3 +145,36 @@ def test_a_name_that_cannot_be_made_is_refused() -> None:
         derived_name("m:" + "t" * 75, 65536)
     with pytest.raises(ModelUnavailable):
         derived_name("../m", 65536)
+
+
+KEYS = st.text(max_size=5) | st.sampled_from(
+    ["models", "name", "size", "details", "version", "error", "message", "status", "total",
+     "completed", "digest", "parameters", "modelfile", "capabilities", "context_length"]
+)  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_whatever_a_server_says_is_read_without_a_crash_and_can_be_written_out(
+    said: object,
+) -> None:
+    tags, loaded = parse_tags(said), parse_ps(said)
+    shown, version = parse_show(said), parse_version(said)
+    raw = json.dumps(said).encode()
+    event, words = parse_event(raw), error_text(raw)
+    assert f"{tags} {loaded} {shown} {version} {event} {words}".encode()
+    for tag in tags or ():
+        assert tag.name.isprintable()
+        assert tag.size_bytes is None or tag.size_bytes >= 0
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_crash_the_reading_of_a_line(raw: bytes) -> None:
+    event = parse_event(raw)
+    assert event is None or raw.strip().startswith(b"{")
+    assert "\ufffd" in error_text(raw) or error_text(raw).encode().strip() in raw
+    assert signin_url(raw) is None

@@ -222,7 +222,7 @@ def test_a_file_of_the_users_own_is_sized_exactly_and_has_no_score(tmp_path: Pat
     row = of_file(computer(8), "own.gguf", file, terms)
     assert (row.fit.evidence, row.score, row.status) == ("exact", None, "unlisted")
     assert (row.tools, row.pickable) == (False, False)
-    assert "no place for tools" in row.because[1]
+    assert "no place for tools" in row.because[0]
 
 
 def test_what_was_measured_here_wins_over_every_estimate() -> None:

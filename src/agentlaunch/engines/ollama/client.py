@@ -13,12 +13,20 @@ from typing import Any, TypeVar
 from agentlaunch import web
 from agentlaunch.endpoint import is_loopback
 from agentlaunch.engines.base import Loaded
+from agentlaunch.engines.ollama.faults import (
+    KEY_VARIABLE,
+    load_failed,
+    other,
+    refusal,
+    unreachable,
+)
 from agentlaunch.engines.ollama.replies import (
     Event,
     Show,
     Tag,
     Version,
     error_text,
+    is_absent,
     parse_event,
     parse_ps,
     parse_show,
@@ -30,7 +38,6 @@ from agentlaunch.errors import (
     AgentlaunchError,
     AuthNeeded,
     EngineFailed,
-    MachineCannot,
     ModelUnavailable,
 )
 from agentlaunch.models import show_reply
@@ -38,9 +45,9 @@ from agentlaunch.progress import Progress, Work
 
 T = TypeVar("T")
 
-KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
-KEEP_ALIVE = "30m"
-"""The agent's own requests carry none, so from the first of them on the server's default holds."""
+KEEP_ALIVE = "2h"
+"""How long a model stays after the last word of a session. An agent's requests carry none, and then
+that of the load goes on (server/sched.go, 0.33); another model that needs the room may evict it."""
 
 LINE_LIMIT_BYTES = 1 << 20
 LIST_LIMIT_BYTES = 8 << 20
@@ -85,16 +92,24 @@ class Client:
             raise self._strange("/api/show")
         return found
 
-    def shape(self, model: str) -> show_reply.ShowReply:
-        """The model's shape, for the fit; raises `BadReply` too. Asks for every tensor."""
+    def shape(
+        self,
+        model: str,
+        *,
+        verbose: bool = True,
+        size_bytes: int | None = None,
+        deadline_s: float = 30.0,
+    ) -> show_reply.ShowReply:
+        """The model's shape, for the fit; raises `BadReply` too. Without `verbose` every tensor is
+        told, but no list (some KB instead of MB, 0.33): that may raise `ListsLeftOut`."""
         reply = self._post(
             "/api/show",
-            {"model": model, "verbose": True},
-            deadline_s=30.0,
+            {"model": model, "verbose": verbose},
+            deadline_s=deadline_s,
             limit_bytes=show_reply.MAX_REPLY_BYTES,
         )
         self._checked(reply, model)
-        return show_reply.parse_reply(reply.body, name=model)
+        return show_reply.parse_reply(reply.body, name=model, published_bytes=size_bytes)
 
     def load(
         self, model: str, *, keep_alive: str | int = KEEP_ALIVE, limit_s: float = LOAD_S
@@ -105,14 +120,14 @@ class Client:
         reply = yield from _meanwhile(
             lambda: self._post("/api/generate", body, deadline_s=limit_s), f"loading {model}"
         )
-        self._checked(reply, model)
+        self._done(reply, model)
         found = self._held(model)
         if found is None:  # it runs under the name of a tag that is no more: make it anew
             self.unload(model)
             reply = yield from _meanwhile(
                 lambda: self._post("/api/generate", body, deadline_s=limit_s), f"loading {model}"
             )
-            self._checked(reply, model)
+            self._done(reply, model)
             found = self._held(model)
         if found is not None:
             return found
@@ -141,16 +156,17 @@ class Client:
     def unload(self, model: str) -> None:
         """Give its memory back; a model that is not there is no error."""
         body = {"model": model, "keep_alive": 0, "stream": False}
-        reply = self._post("/api/generate", body, deadline_s=30.0)
-        if reply.status != 404:
-            self._checked(reply, model)
+        with contextlib.suppress(ModelUnavailable):
+            self._done(self._post("/api/generate", body, deadline_s=30.0), model)
 
     def delete(self, model: str) -> bool:
         """Remove a tag; False when it was not there. Who may be deleted is `derive`'s matter."""
         reply = self._ask("DELETE", "/api/delete", {"model": model}, deadline_s=30.0)
-        if reply.status == 404:
+        if reply.status == 404 and is_absent(error_text(reply.body)):
             return False
         self._refuse(reply, model)
+        if reply.body.strip() not in (b"", b"null"):  # some page that says 200 to everything
+            raise self._strange("/api/delete")
         return True
 
     def events(
@@ -231,7 +247,15 @@ class Client:
 
     def _checked(self, reply: web.Reply, model: str) -> object:
         self._refuse(reply, model)
-        return self._json(reply)
+        found = self._json(reply)
+        if isinstance(found, dict) and isinstance(found.get("error"), str):
+            raise load_failed(model, error_text(reply.body))
+        return found
+
+    def _done(self, reply: web.Reply, model: str) -> None:
+        found = self._checked(reply, model)
+        if not isinstance(found, dict) or found.get("done") is not True:
+            raise self._strange("/api/generate")
 
     def _json(self, reply: web.Reply) -> object:
         try:
@@ -241,56 +265,11 @@ class Client:
 
     def _refuse(self, reply: web.Reply, model: str) -> None:
         """Turn an error status into words; nothing for a 200."""
-        if reply.status == 200:
-            return
-        said = error_text(reply.body)
-        if reply.status == 404 and "not found" in said:
-            raise ModelUnavailable(
-                f"Ollama at {self.url} has no model {model}",
-                hint=f"agentlaunch models pull {model}",
-                code="unknown-model",
-            )
-        if reply.status == 503 and said:
-            raise EngineFailed(
-                f"Ollama at {self.url} has too many requests waiting: {said}",
-                hint="try again when it has less to do",
-                code="engine-busy",
-            )
-        if reply.status >= 500:
-            raise load_failed(model, said)
-        if reply.status == 400 and model:
-            raise ModelUnavailable(
-                f"Ollama refused {model}: {said}",
-                hint="choose another model: agentlaunch models",
-                code="model-refused",
-            )
-        raise self._other(reply)
+        if reply.status != 200:
+            raise refusal(reply, self.url, model, has_key=bool(self.key))
 
     def _other(self, reply: web.Reply) -> AgentlaunchError:
-        """Why what answered is not the Ollama that we talk to."""
-        if reply.status == 401 or (reply.status == 403 and reply.body.strip()):
-            return AuthNeeded(
-                f"{self.url} {'rejected the key' if self.key else 'wants a key'} ({reply.status})",
-                hint=f"export {KEY_VARIABLE}=… and run the same command again",
-            )
-        if reply.status == 403:  # Ollama's guard against rebound names; its body is empty (0.33)
-            return EngineFailed(
-                f"{self.url} does not answer to this host name (403)",
-                hint="name it by its address, for example OLLAMA_HOST=127.0.0.1:11434",
-                code="host-refused",
-            )
-        if 300 <= reply.status < 400:
-            target = reply.headers.get("location", "elsewhere")[:200]
-            return EngineFailed(
-                f"{self.url} redirects to {target}, which is not followed",
-                hint="set OLLAMA_HOST to the address that it really lives at",
-                code="not-ollama",
-            )
-        return EngineFailed(
-            f"what answers at {self.url} is not Ollama (HTTP {reply.status})",
-            hint="another program has that port: set OLLAMA_HOST to Ollama's address",
-            code="not-ollama",
-        )
+        return other(reply, self.url, has_key=bool(self.key))
 
     def _strange(self, path: str) -> EngineFailed:
         return EngineFailed(
@@ -300,33 +279,6 @@ class Client:
         )
 
 
-def unreachable(url: str, fault: web.WebFault) -> EngineFailed:
-    """A web fault as the user's error."""
-    if fault.kind in ("not-json", "too-large"):
-        return EngineFailed(
-            f"what answers at {url} is not Ollama: {fault}",
-            hint="another program has that port: set OLLAMA_HOST to Ollama's address",
-            code="not-ollama",
-        )
-    return EngineFailed(str(fault), hint="start it: ollama serve", code="engine-unreachable")
-
-
-def load_failed(model: str, said: str) -> AgentlaunchError:
-    """What Ollama says with status 500: memory, or weights that it cannot load."""
-    low = said.lower()
-    if any(word in low for word in ("out of memory", "more system memory", "allocate", "oom")):
-        return MachineCannot(
-            f"Ollama has too little memory for {model}: {said}",
-            hint="choose a smaller model or --context: agentlaunch models",
-            code="no-memory",
-        )
-    return EngineFailed(
-        f"Ollama failed with {model}: {said}" if model else f"Ollama failed: {said}",
-        hint="its log says more: agentlaunch engines logs",
-        code="engine-error",
-    )
-
-
 def _split(chunks: Iterator[bytes], silence_s: float) -> Iterator[bytes]:
     """Whole lines; the last one may lack its end."""
     rest = b""
@@ -334,6 +286,8 @@ def _split(chunks: Iterator[bytes], silence_s: float) -> Iterator[bytes]:
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
+            if len(line) > LINE_LIMIT_BYTES:
+                raise _too_long()
             if line.strip():
                 yield line
         now = time.monotonic()
@@ -342,9 +296,13 @@ def _split(chunks: Iterator[bytes], silence_s: float) -> Iterator[bytes]:
         elif now - since > silence_s:
             raise web.WebFault("timeout", f"Ollama sent no whole line within {silence_s:g} s")
         if len(rest) > LINE_LIMIT_BYTES:
-            raise web.WebFault("too-large", f"Ollama sent a line of over {LINE_LIMIT_BYTES} bytes")
+            raise _too_long()
     if rest.strip():
         yield rest
+
+
+def _too_long() -> web.WebFault:
+    return web.WebFault("too-large", f"Ollama sent a line of over {LINE_LIMIT_BYTES} bytes")
 
 
 def _meanwhile(ask: Callable[[], T], activity: str) -> Work[T]:

@@ -2,20 +2,23 @@
 
 Ollama takes no context from an agent's request (0.33), so the tag carries it. Its name is the
 base's with an ending that a person understands: `qwen3.5:9b` becomes `qwen3.5:9b-64k-agentlaunch`.
+It carries sampling values too, where the base has none of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agentlaunch import web
-from agentlaunch.engines.ollama.client import Client, load_failed
+from agentlaunch.engines.ollama.client import Client
+from agentlaunch.engines.ollama.faults import load_failed
 from agentlaunch.engines.ollama.replies import Show
 from agentlaunch.errors import EngineFailed, ModelUnavailable, NotSupported, Refused
 from agentlaunch.models.refs import parse_ref
+from agentlaunch.models.sampling import SAMPLING_NAMES
 from agentlaunch.progress import Progress, Work
 
 _ENDING = re.compile(r"(?P<base>.+)-(?P<number>[1-9][0-9]{0,8})(?P<k>k?)-agentlaunch")
@@ -62,9 +65,17 @@ def parse_derived(name: str) -> Derived | None:
 
 
 def derive(
-    client: Client, base: str, *, context_tokens: int, batch: int | None = None
+    client: Client,
+    base: str,
+    *,
+    context_tokens: int,
+    batch: int | None = None,
+    parameters: Mapping[str, float] | None = None,
 ) -> Work[Derived]:
     """Make sure that the tag stands: reused when it has these parameters and the base's weights.
+
+    Of `parameters` (temperature and its like) only those are written that the base does not set:
+    its own are inherited (seen, 0.33), and with them what its maker or the user wrote there.
 
     Nothing is downloaded: `ModelUnavailable` when the base is not there. `EngineFailed` when what
     was made does not say what was asked for.
@@ -77,7 +88,11 @@ def derive(
             hint="choose a model that runs here: agentlaunch models",
             code="cloud-model",
         )
-    wanted = {"num_ctx": context_tokens} | ({"num_batch": batch} if batch else {})
+    wanted: dict[str, float] = {"num_ctx": context_tokens}
+    if batch:
+        wanted["num_batch"] = batch
+    given = parameters or {}
+    wanted |= {key: value for key, value in given.items() if key not in shown.parameters}
     result = Derived(name, base, context_tokens)
     with contextlib.suppress(ModelUnavailable):
         if _serves(client.show(name), shown, wanted):
@@ -87,7 +102,7 @@ def derive(
     yield from _create(client, name, body)
     if not _serves(client.show(name), shown, wanted):
         raise EngineFailed(
-            f"Ollama made {name}, but not with the context that was asked for",
+            f"Ollama made {name}, but not with the parameters that were asked for",
             hint=f"remove it and try again: ollama rm {name}",
             code="derive-failed",
         )
@@ -113,11 +128,23 @@ def _create(client: Client, name: str, body: dict[str, object]) -> Work[None]:
     )
 
 
-def _serves(found: Show, base: Show, wanted: dict[str, int]) -> bool:
-    """Has it these parameters, and the weights that the base has today?"""
+def _serves(found: Show, base: Show, wanted: Mapping[str, float]) -> bool:
+    """Has it these parameters, the base's sampling besides, and the weights of the base today?"""
     if found.weights_digest != base.weights_digest:
         return False
-    return all(found.number(name) == value for name, value in wanted.items())
+    inherited = (name for name in SAMPLING_NAMES if name not in wanted)
+    return all(_number(found, name) == value for name, value in wanted.items()) and all(
+        found.parameters.get(name) == base.parameters.get(name) for name in inherited
+    )
+
+
+def _number(shown: Show, name: str) -> float | None:
+    """A parameter that is one number."""
+    values = shown.parameters.get(name, ())
+    try:
+        return float(values[0]) if len(values) == 1 else None
+    except ValueError:
+        return None
 
 
 def ours(names: Iterable[str]) -> tuple[Derived, ...]:

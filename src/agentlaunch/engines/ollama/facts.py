@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agentlaunch.endpoint import Wire
 from agentlaunch.engines.base import EngineState, Loaded
 from agentlaunch.engines.ollama.client import Client
 from agentlaunch.engines.ollama.replies import Tag, Version, same_model
+from agentlaunch.engines.ollama.store import Store
+from agentlaunch.models.gguf import ModelFile
 
 NAME = "ollama"
 TOKEN = "ollama"  # noqa: S105 - no secret: it is asked for nowhere
@@ -23,6 +26,19 @@ class OllamaFacts:
     version: Version | None
     tags: tuple[Tag, ...] = ()
     loaded: tuple[Loaded, ...] = ()
+    on_windows_host: bool = False
+    """Seen from WSL2: this very machine, under another address."""
+    files: Mapping[str, ModelFile] = field(default_factory=dict)
+    """Models that the catalog does not know, as far as the server described them."""
+    left_out: str | None = None
+    """Which of them could not be described, in a sentence; None where all were."""
+    store: Store | None = None
+    """Where its models lie; None on another machine, or where that cannot be told."""
+
+    @property
+    def is_here(self) -> bool:
+        """Does it compute on this machine?"""
+        return self.client.is_local or self.on_windows_host
 
     @property
     def wires(self) -> tuple[Wire, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
+import os
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agentlaunch import files, process
+from agentlaunch import files, process, web
 from agentlaunch.endpoint import is_loopback
 from agentlaunch.engines import ollama_host
-from agentlaunch.engines.base import EngineState, Loaded
-from agentlaunch.engines.ollama.client import KEY_VARIABLE, Client
+from agentlaunch.engines.base import EngineState, Loaded, StateName
+from agentlaunch.engines.ollama import wsl
+from agentlaunch.engines.ollama.client import Client
+from agentlaunch.engines.ollama.faults import KEY_VARIABLE, unreachable
 from agentlaunch.engines.ollama.replies import Version
 from agentlaunch.errors import AgentlaunchError, EngineFailed
 from agentlaunch.progress import Progress, Work
@@ -31,13 +34,23 @@ HOW_TO_INSTALL: Mapping[str, str] = {
 }
 """By the names of `Machine.os`; from Ollama's own download page, 2026."""
 
-KNOWN_PLACES: tuple[Path, ...] = (
-    Path("/usr/local/bin/ollama"),
-    Path("/opt/homebrew/bin/ollama"),
-    Path("/Applications/Ollama.app/Contents/Resources/ollama"),
-)
 
-WSL_HINT = "Ollama on Windows must listen on all addresses: there, set OLLAMA_HOST=0.0.0.0"
+def known_places(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where installers put the command when PATH does not name it (Ollama 0.33: cmd/start_*.go,
+    scripts/install.sh). The desktop app beside it is never started: `ollama serve` is enough."""
+    local = environ.get("LOCALAPPDATA", "")
+    windows = (Path(local) / "Programs" / "Ollama" / "ollama.exe",) if local else ()
+    return (
+        Path("/usr/local/bin/ollama"),
+        Path("/usr/bin/ollama"),
+        Path("/opt/homebrew/bin/ollama"),
+        Path("/Applications/Ollama.app/Contents/Resources/ollama"),
+        Path("~/Applications/Ollama.app/Contents/Resources/ollama").expanduser(),
+        *windows,
+    )
+
+
+KNOWN_PLACES: tuple[Path, ...] = known_places(os.environ)
 
 _KEPT = frozenset(
     {
@@ -69,22 +82,56 @@ def client_of(environ: Mapping[str, str]) -> Client:
     return Client(url, key)
 
 
+def listens(url: str) -> bool:
+    """Does anything take connections there? Asked of the system alone, with no HTTP: within 0.3 s
+    on this machine, 1 s elsewhere. False too for an address that is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        limit_s = 0.3 if is_loopback(url) else 1.0
+        with socket.create_connection((parts.hostname or "", port), timeout=limit_s):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def find(environ: Mapping[str, str], *, root: Path = Path("/")) -> Found:
     """The server that answers: as `OLLAMA_HOST` says, else in WSL2 the one on the Windows host.
 
-    Raises what `Client.version` raises. `root` is where /etc and /proc lie.
+    Raises what `Client.version` raises, and `engine-on-windows` where only Windows has an Ollama
+    and it cannot be reached from here. `root` is where /etc and /proc lie.
     """
     client = client_of(environ)
     try:
-        return Found(client, client.version())
+        return Found(client, _version(client))
     except EngineFailed as error:
         if error.code != "engine-unreachable" or environ.get("OLLAMA_HOST"):
             raise
-        for address in windows_addresses(root):
+        for address in wsl.windows_addresses(root):
             other = Client(f"http://{address}:{ollama_host.DEFAULT_PORT}")
-            with contextlib.suppress(AgentlaunchError):
-                return Found(other, other.version(deadline_s=1.0), on_windows_host=True)
+            if listens(other.url):
+                with contextlib.suppress(AgentlaunchError):
+                    return Found(other, other.version(deadline_s=1.0), on_windows_host=True)
+        if wsl.is_wsl(root) and wsl.windows_has_ollama(root) and installed() is None:
+            raise EngineFailed(
+                "Ollama is installed on Windows, but WSL cannot reach it",
+                hint=wsl.HINT,
+                code="engine-on-windows",
+            ) from error
         raise
+
+
+def _version(client: Client) -> Version:
+    # Another machine may be behind a proxy, which only the HTTP library knows.
+    if client.is_local and not listens(client.url):
+        fault = web.WebFault("refused", f"nothing answers at {urlsplit(client.url).netloc}")
+        raise unreachable(client.url, fault)
+    return client.version()
+
+
+def installed() -> Path | None:
+    """The `ollama` command here, or None."""
+    return process.find_program("ollama", KNOWN_PLACES)
 
 
 def state(environ: Mapping[str, str], *, root: Path = Path("/")) -> EngineState:
@@ -92,10 +139,10 @@ def state(environ: Mapping[str, str], *, root: Path = Path("/")) -> EngineState:
     try:
         found = find(environ, root=root)
     except AgentlaunchError as error:
-        there = process.find_program("ollama", KNOWN_PLACES) is not None
-        away = getattr(error, "code", "") == "engine-unreachable"
+        away = error.code == "engine-unreachable"
         detail = None if away else error.message
-        return EngineState(NAME, "installed" if there else "missing", None, None, (), detail=detail)
+        there: StateName = "missing" if installed() is None else "installed"
+        return EngineState(NAME, there, None, None, (), detail=detail)
     loaded: tuple[Loaded, ...] = ()
     detail = None
     try:
@@ -123,8 +170,8 @@ def start(environ: Mapping[str, str], paths: Paths, *, limit_s: float = START_S)
     """Start `ollama serve`, wait until it answers, leave it running; one that runs is used.
 
     It listens on loopback even where `OLLAMA_HOST` says every address. Raises `EngineFailed`:
-    `engine-missing` with how to install it, `engine-remote` when the address is another machine's,
-    `not-ollama` when another program has the port, `engine-died`, `start-timeout`.
+    `engine-missing` with how to install it, `engine-remote` when the address is another machine's
+    or a proxy's, `not-ollama` when another program has the port, `engine-died`, `start-timeout`.
     """
     files.private_tree(paths.state, paths.logs)
     lock = paths.logs / "engine-ollama.lock"
@@ -135,13 +182,8 @@ def start(environ: Mapping[str, str], paths: Paths, *, limit_s: float = START_S)
             if error.code != "engine-unreachable":
                 raise
         client = client_of(environ)
-        if not is_loopback(client.url):
-            raise EngineFailed(
-                f"Ollama at {client.url} does not answer, and it is not on this machine",
-                hint="start it there, or unset OLLAMA_HOST",
-                code="engine-remote",
-            )
-        program = process.find_program("ollama", KNOWN_PLACES)
+        _check_startable(client)
+        program = installed()
         if program is None:
             raise EngineFailed(
                 "Ollama is not installed", hint=how_to_install(), code="engine-missing"
@@ -162,12 +204,36 @@ def start(environ: Mapping[str, str], paths: Paths, *, limit_s: float = START_S)
     return Found(client, version)
 
 
+def _check_startable(client: Client) -> None:
+    """Could a server that we start answer at just this address?"""
+    parts = urlsplit(client.url)
+    if not is_loopback(client.url):
+        raise EngineFailed(
+            f"Ollama at {client.url} does not answer, and it is not on this machine",
+            hint="start it there, or unset OLLAMA_HOST",
+            code="engine-remote",
+        )
+    if parts.scheme != "http" or parts.path or not parts.port:
+        raise EngineFailed(
+            f"nothing answers at {client.url}, and `ollama serve` cannot be started just there",
+            hint="set OLLAMA_HOST to HOST:PORT, or unset it",
+            code="engine-remote",
+        )
+    if listens(client.url):
+        raise EngineFailed(
+            f"something has the port of {client.url}, but it does not answer as Ollama does",
+            hint="end that program, or set OLLAMA_HOST to a free port",
+            code="not-ollama",
+        )
+
+
 def _wait(child: process.Background, client: Client, log: Path, limit_s: float) -> Work[Version]:
     limit = time.monotonic() + limit_s
     while True:
         yield Progress("starting Ollama")
-        with contextlib.suppress(EngineFailed):
-            return client.version(deadline_s=1.0)
+        if listens(client.url):
+            with contextlib.suppress(EngineFailed):
+                return client.version(deadline_s=1.0)
         if child.poll() is not None:
             raise EngineFailed(
                 "Ollama ended right after its start", hint=f"see {log}", code="engine-died"
@@ -185,57 +251,6 @@ def how_to_install(platform: str = sys.platform) -> str:
     """What to type on this system."""
     name = "windows" if platform.startswith("win") else platform
     return HOW_TO_INSTALL.get(name, "see https://ollama.com/download")
-
-
-# --- WSL2 ------------------------------------------------------------------------------------
-
-
-def windows_addresses(root: Path = Path("/")) -> tuple[str, ...]:
-    """Where the Windows host may be reached from WSL2, none elsewhere: the default gateway, then
-    the name server (which is the gateway on older systems)."""
-    if "microsoft" not in _read(root / "proc/sys/kernel/osrelease").lower():
-        return ()
-    found = (
-        gateway_of(_read(root / "proc/net/route")),
-        name_server_of(_read(root / "etc/resolv.conf")),
-    )
-    return tuple(dict.fromkeys(address for address in found if address is not None))
-
-
-def gateway_of(routes: str) -> str | None:
-    """The default gateway from /proc/net/route, where addresses are little-endian hex."""
-    for line in routes.splitlines()[1:]:
-        words = line.split()
-        if len(words) > 2 and words[1] == "00000000":
-            with contextlib.suppress(ValueError, OverflowError):
-                raw = int(words[2], 16).to_bytes(4, "little")
-                return _private(str(ipaddress.IPv4Address(raw)))
-    return None
-
-
-def name_server_of(resolv: str) -> str | None:
-    """The first name server of a resolv.conf, when it is a private address."""
-    for line in resolv.splitlines():
-        words = line.split()
-        if len(words) == 2 and words[0] == "nameserver":
-            return _private(words[1])
-    return None
-
-
-def _private(text: str) -> str | None:
-    try:
-        address = ipaddress.IPv4Address(text)
-    except ValueError:
-        return None
-    near = address.is_private and not address.is_loopback and not address.is_link_local
-    return text if near and not address.is_unspecified else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _kept(environ: Mapping[str, str]) -> dict[str, str]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Mapping
 
 from agentlaunch import web
-from agentlaunch.engines.ollama.client import Client, unreachable
+from agentlaunch.engines.ollama.client import Client
+from agentlaunch.engines.ollama.faults import unreachable
 from agentlaunch.engines.ollama.replies import MAX_ROWS, Event
 from agentlaunch.errors import EngineFailed, ModelUnavailable
 from agentlaunch.progress import Progress, Work
+from agentlaunch.units import format_bytes
 
 SILENCE_S = 900.0
 """While it verifies a digest it says nothing, and 100 GB on a slow disk take minutes."""
 
+_ALL_AT_ONCE = "sha256:model"
+"""What a model of many small files (safetensors) is told as: one total, no layers (0.33)."""
 _RESUME = "run the same command again: it goes on where it stopped"
 _CAUSES: tuple[tuple[str, str, str, str], ...] = (
     (
-        r"file does not exist",
+        r"manifest: file does not exist",
         "unknown-model",
         "the registry has no model {model}",
         "check the spelling: agentlaunch models",
@@ -29,10 +34,16 @@ _CAUSES: tuple[tuple[str, str, str, str], ...] = (
         "update Ollama (https://ollama.com/download), then run the same command again",
     ),
     (
-        r"no space left|not enough space|disk full",
+        r"no space left|not enough space|disk full|quota exceeded",
         "no-disk",
         "the disk of Ollama's model store is full",
         "free some space there (OLLAMA_MODELS, else ~/.ollama/models of Ollama's user); " + _RESUME,
+    ),
+    (
+        r"permission denied|read-only file system|access is denied",
+        "store-failed",
+        "Ollama cannot write to its model store",
+        "check the owner and the mode of that folder (OLLAMA_MODELS of Ollama's user)",
     ),
     (
         r"HTTP response to HTTPS client|not look like a TLS handshake|insecure protocol",
@@ -45,6 +56,12 @@ _CAUSES: tuple[tuple[str, str, str, str], ...] = (
         "registry-unsupported",
         "Ollama cannot pull from the registry of {model}",
         "it must answer a blob with a Location header, which a plain registry does not",
+    ),
+    (
+        r"file does not exist",
+        "registry-failed",
+        "the registry lacks a part of {model}",
+        "try again later, or choose another tag of it",
     ),
     (
         r"digest mismatch",
@@ -60,10 +77,16 @@ _CAUSES: tuple[tuple[str, str, str, str], ...] = (
         "HTTPS_PROXY); " + _RESUME,
     ),
     (
-        r"\b40[13]\b|unauthorized|denied|forbidden",
+        r"\b40[13]\b|unauthorized|denied|forbidden|realm host",
         "registry-refused",
         "the registry refused {model}",
         "a private model, or no such name there: check the spelling",
+    ),
+    (
+        r"manifest: 5\d\d",
+        "registry-failed",
+        "the registry of {model} failed",
+        "try again later; " + _RESUME,
     ),
     (
         r"EOF|max retries|connection reset|stalled|broken pipe",
@@ -79,18 +102,18 @@ def pull(
     client: Client,
     model: str,
     *,
-    total_bytes: int | None = None,
+    layers: Mapping[str, tuple[int, int]] | None = None,
     insecure: bool = False,
     silence_s: float = SILENCE_S,
 ) -> Work[None]:
     """Pull a model into the server's own store; closing the work stops it, a later one resumes.
 
-    `total_bytes` is the manifest's total where the caller has it, else layers add up as they
-    appear. Raises `ModelUnavailable`, `EngineFailed` when no Ollama answers.
+    `layers` says of each blob by digest how many bytes the server has already, and all of them,
+    where the caller knows it; else they add up as they appear. Raises `ModelUnavailable`,
+    `EngineFailed` when no Ollama answers.
     """
-    layers: dict[str, tuple[int, int]] = {}
-    activity = f"pulling {model}"
-    yield Progress(activity, 0, total_bytes)
+    count = _Count(dict(layers or {}))
+    yield count.report(f"downloading {model}")
     body: dict[str, object] = {"model": model, "stream": True}
     if insecure:
         body["insecure"] = True
@@ -99,25 +122,26 @@ def pull(
             for event in events:
                 if event.error is not None:
                     raise failed(model, event.error)
-                _count(layers, event)
-                done, known = _sums(layers, total_bytes)
-                if event.status == "success" and known is not None:
-                    done = known  # a layer of some bytes comes without any line (seen with 0.33)
-                yield Progress(activity, done, known, event.status or None)
+                count.take(event)
+                yield count.report(f"{_verb(event)} {model}")
                 if event.status == "success":
                     return
     except web.WebFault as fault:
         if fault.kind in ("refused", "name", "tls"):
             raise unreachable(client.url, fault) from fault
         raise ModelUnavailable(
-            f"the download of {model} stopped: {fault}", hint=_RESUME, code="pull-stopped"
+            f"the download of {model} stopped{count.so_far}: {fault}",
+            hint=_RESUME,
+            code="pull-stopped",
         ) from fault
     except EngineFailed as error:
         if error.code != "engine-error":
             raise
         raise failed(model, error.message) from error
     raise ModelUnavailable(
-        f"the download of {model} ended without success", hint=_RESUME, code="pull-stopped"
+        f"the download of {model} ended without success{count.so_far}",
+        hint=_RESUME,
+        code="pull-stopped",
     )
 
 
@@ -133,19 +157,57 @@ def failed(model: str, said: str) -> ModelUnavailable:
     )
 
 
-def _count(layers: dict[str, tuple[int, int]], event: Event) -> None:
-    """Layers come one after another, and the last line of one may still say less than its total
-    (seen with 0.33): what comes behind it says that it is whole."""
-    for digest, (_here, size) in layers.items():
-        if digest != event.digest:
-            layers[digest] = (size, size)
-    if event.digest is None or event.total_bytes is None:
-        return
-    if event.digest in layers or len(layers) < MAX_ROWS:
-        layers[event.digest] = (event.done_bytes or 0, event.total_bytes)
+def _verb(event: Event) -> str:
+    """What the server is at. While it verifies it sends nothing more, for minutes with a large
+    model on a slow disk."""
+    for beginning in ("verifying", "writing", "removing"):
+        if event.status.startswith(beginning):
+            return beginning
+    return "finishing" if event.status == "success" else "downloading"
 
 
-def _sums(layers: dict[str, tuple[int, int]], total_bytes: int | None) -> tuple[int, int | None]:
-    done = sum(here for here, _all in layers.values())
-    seen = sum(size for _here, size in layers.values())
-    return done, max(seen, total_bytes or 0) or None
+class _Count:
+    """One total over all layers. They come one after another, and the last line of one may still
+    say less than its total (seen with 0.33): what comes behind it says that it is whole."""
+
+    def __init__(self, layers: dict[str, tuple[int, int]]) -> None:
+        self._layers = layers
+        self._given = bool(layers)
+        self._kept = {digest: here for digest, (here, _all) in layers.items()}
+        self._current = ""
+        self._whole = False
+
+    def take(self, event: Event) -> None:
+        said = event.digest is not None and event.total_bytes is not None
+        past = _verb(event) != "downloading"
+        if self._current and (past or (said and event.digest != self._current)):
+            size = self._layers[self._current][1]
+            self._layers[self._current] = (size, size)
+            self._current = ""
+        if past and self._given:  # a layer of some bytes comes without any line (seen with 0.33)
+            self._layers = {digest: (size, size) for digest, (_, size) in self._layers.items()}
+        if event.digest is None or event.total_bytes is None or past:
+            return
+        if event.digest == _ALL_AT_ONCE and self._current != _ALL_AT_ONCE:
+            self._layers, self._kept = {}, {}
+        if event.digest in self._layers or len(self._layers) < MAX_ROWS:
+            self._current = event.digest
+            self._kept.setdefault(event.digest, event.done_bytes or 0)
+            self._layers[event.digest] = (event.done_bytes or 0, event.total_bytes)
+
+    def report(self, activity: str) -> Progress:
+        done, total = self._sums
+        return Progress(
+            activity, done, total or None, kept_bytes=min(done, sum(self._kept.values()))
+        )
+
+    @property
+    def so_far(self) -> str:
+        """` at 2.5 GB of 6.6 GB`, for a sentence; nothing before the first byte is counted."""
+        done, total = self._sums
+        return f" at {format_bytes(done)} of {format_bytes(total)}" if done and total else ""
+
+    @property
+    def _sums(self) -> tuple[int, int]:
+        rows = self._layers.values()
+        return sum(here for here, _all in rows), sum(size for _here, size in rows)

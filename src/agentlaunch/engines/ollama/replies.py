@@ -10,10 +10,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from agentlaunch.endpoint import Wire
 from agentlaunch.engines.base import Loaded
+from agentlaunch.models.cloud import is_cloud_name
 
 LIMIT = 1 << 50
 """No size in bytes and no count of tokens is larger."""
@@ -31,6 +33,7 @@ FLOORS: Mapping[str, tuple[int, int, int]] = {
 CVE-2026-7482."""
 
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:[-+][\w.+-]{1,100})?")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _WEIGHTS = re.compile(r"^FROM\s.*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
 
 
@@ -118,21 +121,26 @@ def parse_tags(reply: object) -> tuple[Tag, ...] | None:
     rows = _rows(reply)
     if rows is None:
         return None
-    return tuple(_tag(row) for row in rows if _text(row.get("name")))
+    found: dict[str, Tag] = {}
+    for row in rows:
+        name = _name(row)
+        if name is not None:
+            found.setdefault(_full(name), _tag(name, row))
+    return tuple(found.values())
 
 
-def _tag(row: Mapping[str, Any]) -> Tag:
+def _tag(name: str, row: Mapping[str, Any]) -> Tag:
     details = row.get("details")
     details = details if isinstance(details, dict) else {}
     return Tag(
-        name=_text(row.get("name")) or "",
+        name=name,
         digest=_text(row.get("digest")),
         size_bytes=_count(row.get("size")),
         parent=_text(details.get("parent_model")),
         quant=_text(details.get("quantization_level")),
         context_tokens=_count(details.get("context_length")) or None,
         capabilities=_words(row.get("capabilities")),
-        cloud=_is_cloud(row),
+        cloud=_is_cloud(row) or is_cloud_name(name),
     )
 
 
@@ -143,13 +151,14 @@ def parse_ps(reply: object) -> tuple[Loaded, ...] | None:
         return None
     return tuple(
         Loaded(
-            model=_text(row.get("name")) or "",
+            model=name,
             context_tokens=_count(row.get("context_length")) or None,
             size_bytes=_count(row.get("size")),
             vram_bytes=_count(row.get("size_vram")),
+            expires_at=_moment(row.get("expires_at")),
         )
         for row in rows
-        if _text(row.get("name"))
+        if (name := _name(row)) is not None
     )
 
 
@@ -217,8 +226,22 @@ def error_text(body: bytes) -> str:
     if isinstance(said, dict):
         said = said.get("message")
     if isinstance(said, str):
-        return said[:MAX_TEXT]
+        return _text(said) or ""
     return body[:200].decode("utf-8", "replace").strip()
+
+
+def is_absent(said: str) -> bool:
+    """Are these the words for a model that is not there? A page that is not found has others."""
+    return re.match(r"model\b.*\bnot found\b", said, re.DOTALL) is not None
+
+
+def signin_url(body: bytes) -> str | None:
+    """Where a 401 would have its user sign in to the cloud; None for any other refusal."""
+    try:
+        row = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return _text(row.get("signin_url")) if isinstance(row, dict) else None
 
 
 def same_model(one: str, other: str) -> bool:
@@ -243,8 +266,29 @@ def _is_cloud(row: Mapping[str, Any]) -> bool:
     return bool(row.get("remote_host") or row.get("remote_model"))
 
 
+def _name(row: Mapping[str, Any]) -> str | None:
+    """The name of a model. One that holds a control character is none: it could not be typed."""
+    name = row.get("name")
+    return _text(name) if isinstance(name, str) and name.isprintable() else None
+
+
 def _text(raw: object) -> str | None:
-    return raw[:MAX_TEXT] if isinstance(raw, str) and raw else None
+    """A text that can be written out: JSON may hold half characters."""
+    if not isinstance(raw, str) or not raw:
+        return None
+    return raw[:MAX_TEXT].encode("utf-8", "replace").decode()
+
+
+def _moment(raw: object) -> datetime | None:
+    """A time as Go writes it, with up to nine digits behind the second; in UTC."""
+    found = _MOMENT.fullmatch(raw) if isinstance(raw, str) else None
+    if found is None:
+        return None
+    try:
+        zone = "+00:00" if found[2] == "Z" else found[2]
+        return datetime.fromisoformat(found[1] + zone).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _words(raw: object) -> frozenset[str] | None:

@@ -1,0 +1,98 @@
+"""The address of a server: read from what a person typed, cut to its base, refused where unsafe."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+from agentlaunch.errors import Refused, UsageError
+
+KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
+
+ENDINGS = (
+    "/chat/completions",
+    "/messages/count_tokens",
+    "/messages",
+    "/responses",
+    "/models",
+)
+"""What other tools want behind `/v1`; people paste it along."""
+
+ENGINES = ("/engines/llama.cpp", "/engines/vllm", "/engines")
+"""Where Docker Model Runner has its OpenAI wires (docs.docker.com, DMR REST API, 2026)."""
+
+_NETLOC = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s\[\]\\:@%\x00-\x20\x7f]+)(:\d+)?")
+
+METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
+METADATA_ADDRESSES = frozenset(
+    ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")
+)
+"""Where clouds tell a machine its own secrets, beside the link-local 169.254.169.254."""
+
+
+def normalized_url(text: str) -> str:
+    """An engine address as a base URL: http(s) only, without `/v1`, what follows it, or a slash.
+
+    Raises `UsageError` for what is no URL, `Refused` for link-local and metadata addresses.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"--engine: {_without_user(text)!r} is not an address ({error})") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise UsageError(
+            f"--engine: {_without_user(text)!r} is neither an engine's name nor an http address",
+            hint="for example --engine embedded or --engine http://127.0.0.1:8080",
+            code="unknown-engine",
+        )
+    if parts.username or parts.password:
+        raise UsageError(
+            "--engine: a key in the address would be visible to other programs",
+            hint=f"export {KEY_VARIABLE}=… instead",
+        )
+    if _NETLOC.fullmatch(parts.netloc) is None:  # two readers could see two hosts in it
+        raise UsageError(f"--engine: {text!r} is not an address")
+    if _is_unsafe(host):
+        raise Refused(
+            f"{host} is a link-local or metadata address, no model server", code="unsafe-address"
+        )
+    return urlunsplit((parts.scheme, parts.netloc, _base_path(parts.path), "", ""))
+
+
+def _base_path(path: str) -> str:
+    path = path.rstrip("/")
+    for ending in ENDINGS:
+        if path.endswith("/v1" + ending):
+            path = path.removesuffix(ending)
+            break
+    path = path.removesuffix("/v1")
+    for engine in ENGINES:
+        if path.endswith(engine):
+            return path.removesuffix(engine)
+    return path
+
+
+def _without_user(text: str) -> str:
+    """An address that may hold a password, for a message."""
+    return "…@" + text.rpartition("@")[2] if "@" in text else text
+
+
+def _is_unsafe(host: str) -> bool:
+    """Also in the older spellings that the resolver takes (`2852039166`, `0xa9.254.…`)."""
+    import socket
+
+    name = host.rstrip(".").lower()
+    if name in METADATA_NAMES:
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))
+        except (OSError, UnicodeError, ValueError):
+            return False  # a name, not a number
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    seen = mapped or address
+    return seen.is_link_local or seen in METADATA_ADDRESSES

@@ -1,0 +1,135 @@
+"""Keys of servers: an environment variable first, then the OS keyring. The only door to keyring.
+
+A key is kept for one origin (scheme, host, port) and sent nowhere else. It is never an argument,
+never in a settings file, and no text of ours holds it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from agentlaunch.errors import AgentlaunchError, AuthNeeded
+
+SERVICE = "agentlaunch"
+LONGEST_KEY = 4096
+
+Fault = Literal["none", "locked", "slow", "broken"]
+
+
+class KeyringFault(Exception):
+    """The keyring gave no answer; `kind` says why."""
+
+    def __init__(self, kind: Fault, text: str) -> None:
+        super().__init__(text)
+        self.kind: Fault = kind
+
+
+def from_environment(variables: Sequence[str], environ: Mapping[str, str]) -> str:
+    """The first of these variables that holds something, "" when none does."""
+    return next((environ[name].strip() for name in variables if environ.get(name, "").strip()), "")
+
+
+def from_keyring(origin: str, *, wait_s: float) -> str:
+    """The key kept for an origin, "" when there is none, no keyring, or no answer in time.
+
+    A keyring that waits for somebody to unlock it must not hold up a launch that nobody watches.
+    """
+    try:
+        return _in_time(lambda: _get(origin), wait_s)
+    except KeyringFault:
+        return ""
+
+
+def store(origin: str, key: str, *, wait_s: float = 120.0) -> None:
+    """Keep a key for an origin. Raises `AgentlaunchError` where no keyring can, `AuthNeeded` for
+    what no header can carry."""
+    check(key)
+    try:
+        _in_time(lambda: _set(origin, key), wait_s)
+    except KeyringFault as fault:
+        raise _unusable(fault) from None  # a trace could show the key
+
+
+def forget(origin: str, *, wait_s: float = 120.0) -> bool:
+    """Drop the key of an origin; False when none was kept. Raises `AgentlaunchError`."""
+    try:
+        if not _in_time(lambda: _get(origin), wait_s):
+            return False
+        _in_time(lambda: _delete(origin), wait_s)
+    except KeyringFault as fault:
+        raise _unusable(fault) from None
+    return True
+
+
+def check(key: str) -> None:
+    """Raise `AuthNeeded` for a key that no header can carry: the HTTP library would quote it."""
+    if not key:
+        raise AuthNeeded("the key is empty", hint="pipe it in, or type it when asked")
+    if not (key.isascii() and key.isprintable()) or len(key) > LONGEST_KEY:
+        raise AuthNeeded(
+            "the key holds a character that no header can carry, perhaps a line break",
+            hint="copy it again, without it",
+        )
+
+
+def _unusable(fault: KeyringFault) -> AgentlaunchError:
+    hint = "export AGENTLAUNCH_ENGINE_KEY=… instead; it is read first and never kept"
+    return AgentlaunchError(str(fault), hint=hint, code=f"keyring-{fault.kind}")
+
+
+def _get(origin: str) -> str:
+    import keyring
+
+    return keyring.get_password(SERVICE, origin) or ""
+
+
+def _set(origin: str, key: str) -> str:
+    import keyring
+
+    keyring.set_password(SERVICE, origin, key)
+    return ""
+
+
+def _delete(origin: str) -> str:
+    import keyring
+
+    keyring.delete_password(SERVICE, origin)
+    return ""
+
+
+def _in_time(ask: Callable[[], str], wait_s: float) -> str:
+    """What the keyring answers, on a thread that is left behind when it takes too long.
+
+    Raises `KeyringFault`. Backends raise whatever their libraries do (seen with keyring 25:
+    RuntimeError, D-Bus errors), so all of it counts as no answer.
+    """
+    answer: list[str] = []
+    faults: list[KeyringFault] = []
+
+    def work() -> None:
+        try:
+            answer.append(ask())
+        except Exception as error:  # noqa: BLE001 - a keyring must never end a launch
+            faults.append(_fault(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(wait_s)
+    if answer:
+        return answer[0]
+    if faults:
+        raise faults[0]
+    raise KeyringFault("slow", f"the keyring of this system gave no answer in {wait_s:g} s")
+
+
+def _fault(error: Exception) -> KeyringFault:
+    from keyring import errors
+
+    if isinstance(error, errors.NoKeyringError):
+        return KeyringFault("none", "this system has no keyring that keys could be kept in")
+    if isinstance(error, errors.KeyringLocked):
+        return KeyringFault("locked", "the keyring of this system is locked")
+    # Only the kind of the error: its text is a library's, and could quote what it was given.
+    return KeyringFault("broken", f"the keyring of this system failed ({type(error).__name__})")
