@@ -21,7 +21,7 @@ import schemas
 import small_model
 from agentlaunch import launch, plan, records, survey
 from agentlaunch.agents import find as find_agent
-from agentlaunch.commands import bench, up
+from agentlaunch.commands import bench, looking
 from agentlaunch.commands.result import render
 from agentlaunch.endpoint import Endpoint, Wire
 from agentlaunch.engines.base import ServeRequest
@@ -546,11 +546,11 @@ def test_a_model_that_is_not_here_is_not_downloaded(nowhere: Paths, ref: str, co
     assert not nowhere.data.exists()
 
 
-def asked(paths: Paths, machine: str, model: str | None = None) -> up.Asked:
-    """What `up.look` would give on a machine that is described."""
+def asked(paths: Paths, machine: str, model: str | None = None) -> looking.Asked:
+    """What `looking.look` would give on a machine that is described."""
     seen = survey.simulated(simulate.load(machine))
     wish = plan.Wish(find_agent("claude-code"), model=model)
-    return up.Asked(wish, up.EMBEDDED, seen, paths, launch.places(paths), False, 0, 15)
+    return looking.Asked(wish, looking.EMBEDDED, seen, paths, launch.places(paths), False, 0, 15)
 
 
 def test_without_a_name_the_pick_is_named_that_would_have_to_come(nowhere: Paths) -> None:

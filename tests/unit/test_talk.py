@@ -244,7 +244,7 @@ def test_work_is_closed_when_ctrl_c_comes_between_two_reports() -> None:
 
 
 def test_work_that_advances_without_a_size_says_its_share(mocker: MockerFixture) -> None:
-    mocker.patch("agentlaunch.talk.time.monotonic", side_effect=[0.0, 0.0, 20.0, 40.0])
+    mocker.patch("agentlaunch.talk.following.time.monotonic", side_effect=[0.0, 0.0, 20.0, 40.0])
 
     def work() -> Work[None]:
         for share in (None, 0.5, 1.0):
@@ -273,7 +273,7 @@ def test_events_are_one_line_each() -> None:
 
 
 def test_work_of_unknown_size_is_an_event_by_time_only(mocker: MockerFixture) -> None:
-    mocker.patch("agentlaunch.talk.time.monotonic", side_effect=[0.0, 0.1, 0.2, 0.7, 0.8])
+    mocker.patch("agentlaunch.talk.following.time.monotonic", side_effect=[0.0, 0.1, 0.2, 0.7, 0.8])
     talk = _talk(json=True)
     talk.events = True
 
@@ -287,7 +287,7 @@ def test_work_of_unknown_size_is_an_event_by_time_only(mocker: MockerFixture) ->
 
 
 def test_a_pull_that_is_not_json_says_a_line_every_ten_seconds(mocker: MockerFixture) -> None:
-    mocker.patch("agentlaunch.talk.time.monotonic", side_effect=map(float, range(14)))
+    mocker.patch("agentlaunch.talk.following.time.monotonic", side_effect=map(float, range(14)))
     talk = _talk()
     talk.events = True
 
@@ -303,7 +303,7 @@ def test_a_pull_that_is_not_json_says_a_line_every_ten_seconds(mocker: MockerFix
 
 
 def test_work_that_is_silent_goes_on_in_a_log(mocker: MockerFixture) -> None:
-    mocker.patch("agentlaunch.talk.SILENT_S", 0.02)
+    mocker.patch("agentlaunch.talk.following.SILENT_S", 0.02)
     talk, out = _talk(), threading.Event()
 
     def work() -> Work[None]:
@@ -332,7 +332,7 @@ def test_a_bar_fits_the_terminal(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(columns))
-    mocker.patch("agentlaunch.talk.time.monotonic", side_effect=itertools.count(0.0, 2.0))
+    mocker.patch("agentlaunch.talk.following.time.monotonic", side_effect=itertools.count(0.0, 2.0))
 
     def work() -> Work[None]:
         for done in (3_109_400_000, 3_200_000_000):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agentlaunch import managed, plan, process, records, survey
-from agentlaunch.commands import up
+from agentlaunch.commands import looking, permission
 from agentlaunch.commands.bench_server import of_ollama, of_remote
 from agentlaunch.commands.benched import Bench, as_json, draw, keep, measure, remark
 from agentlaunch.commands.result import Result
@@ -43,11 +43,11 @@ def run(
     """
     if runs < 1:
         raise UsageError("--runs must be 1 or more", code="bad-value")
-    asked = replace(up.look(talk, {**flags, "model": ref}, ()), allow_remote=allow_remote)
+    asked = replace(looking.look(talk, {**flags, "model": ref}, ()), allow_remote=allow_remote)
     if asked.server is not None:
-        facts = up.look_at_server(talk, asked, asked.server, remote.ALL_WIRES)
+        facts = looking.look_at_server(talk, asked, asked.server, remote.ALL_WIRES)
         made = of_remote(talk, asked, facts, runs)
-    elif asked.wish.engine == up.OLLAMA:
+    elif asked.wish.engine == looking.OLLAMA:
         made = of_ollama(talk, asked, runs)
     else:
         made = _of_embedded(talk, asked, runs)
@@ -58,7 +58,7 @@ def run(
 # --- the embedded engine -------------------------------------------------------------------------
 
 
-def _of_embedded(talk: Talk, asked: up.Asked, runs: int) -> Bench:
+def _of_embedded(talk: Talk, asked: looking.Asked, runs: int) -> Bench:
     weights = _weights(asked)
     engine = llama_cpp.LlamaCpp(asked.paths, llama_cpp.Timing(idle_s=60.0 * asked.idle_minutes))
     wish = _as_it_runs(asked.wish, engine, weights.path)
@@ -96,7 +96,7 @@ def _of_embedded(talk: Talk, asked: up.Asked, runs: int) -> Bench:
     return replace(made, stored=keep(talk, asked, made, digest))
 
 
-def _weights(asked: up.Asked) -> survey.Weights:
+def _weights(asked: looking.Asked) -> survey.Weights:
     """The model that was asked for or set, that of the last launch, or the pick for this machine.
 
     Raises `ModelUnavailable` when it is not here: nothing is downloaded for a measurement.
@@ -112,7 +112,7 @@ def _weights(asked: up.Asked) -> survey.Weights:
             )
         name = choice.pick.id
     weights = survey.look_at_model(name, asked.survey.catalog, asked.paths)
-    up.refuse_description(weights)
+    looking.refuse_description(weights)
     if weights.path is None:
         pull = f"agentlaunch models pull {weights.id}"
         other = "" if asked.wish.model else ", or name one that is here: agentlaunch bench REF"
@@ -124,11 +124,11 @@ def _weights(asked: up.Asked) -> survey.Weights:
     return weights
 
 
-def _last_model(asked: up.Asked) -> str | None:
+def _last_model(asked: looking.Asked) -> str | None:
     """What the last launch served here; None when that was elsewhere, or is gone since."""
     last = records.Records(asked.paths.state).recall("choices", "last") or {}
     name = last.get("path", last.get("model"))
-    if not isinstance(name, str) or last.get("engine") != up.EMBEDDED:
+    if not isinstance(name, str) or last.get("engine") != looking.EMBEDDED:
         return None
     here = Path(name).is_file() if looks_like_path(name) else name in asked.survey.installed_tags
     return name if here else None
@@ -145,13 +145,13 @@ def _as_it_runs(wish: plan.Wish, engine: llama_cpp.LlamaCpp, path: Path | None) 
     return wish
 
 
-def _install_engine(talk: Talk, asked: up.Asked) -> None:
+def _install_engine(talk: Talk, asked: looking.Asked) -> None:
     """The engine's package, after asking as `up` does. Raises `EngineFailed` after a no."""
     package = llama_cpp.PACKAGE
     if managed.installed(package, asked.paths) is not None:
         return
     size = package.download_bytes or package.size_bytes
-    up.agree_to_download(talk, size, asked.max_download_bytes)
+    permission.agree_to_download(talk, size, asked.max_download_bytes)
     question = f"Install {package.source} ({format_bytes(size)}) into {asked.paths.data}?"
     if not talk.ask(question, flag="--yes"):
         raise EngineFailed(
@@ -194,7 +194,7 @@ def _resident_bytes(engine: llama_cpp.LlamaCpp, key: str) -> int | None:
 
 
 def _estimated(
-    asked: up.Asked, weights: survey.Weights, candidate: Candidate, prompt_tokens: int
+    asked: looking.Asked, weights: survey.Weights, candidate: Candidate, prompt_tokens: int
 ) -> tuple[Band | None, Band | None]:
     """What would be expected of this machine without a measurement, at the same length."""
     if weights.file is None:

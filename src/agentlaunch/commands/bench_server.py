@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agentlaunch import plan, records
-from agentlaunch.commands import up
+from agentlaunch.commands import looking
 from agentlaunch.commands.benched import Bench, keep, measure
 from agentlaunch.engines import remote
 from agentlaunch.engines.base import ServeRequest
@@ -17,7 +17,7 @@ from agentlaunch.proof import speed as proof
 from agentlaunch.talk import Talk
 
 
-def of_remote(talk: Talk, asked: up.Asked, facts: remote.RemoteFacts, runs: int) -> Bench:
+def of_remote(talk: Talk, asked: looking.Asked, facts: remote.RemoteFacts, runs: int) -> Bench:
     """Nothing is kept: which weights and which machine stand behind an address is not known."""
     model = facts.pick(asked.wish.model)
     context = asked.wish.context_tokens or model.context_tokens
@@ -44,7 +44,7 @@ def of_remote(talk: Talk, asked: up.Asked, facts: remote.RemoteFacts, runs: int)
     )
 
 
-def of_ollama(talk: Talk, asked: up.Asked, runs: int) -> Bench:
+def of_ollama(talk: Talk, asked: looking.Asked, runs: int) -> Bench:
     """A model of the server's store, loaded as a launch would load it; it stays loaded.
 
     Raises `ModelUnavailable` for a model that is not there: nothing is downloaded to be measured.
@@ -55,7 +55,7 @@ def of_ollama(talk: Talk, asked: up.Asked, runs: int) -> Bench:
         if last.get("engine") == NAME and isinstance(last.get("model"), str):
             wish = replace(wish, model=last["model"])
     asked = replace(asked, wish=wish)
-    made = up.decide(talk, asked)
+    made = looking.decide(talk, asked)
     facts = made.ollama
     if facts is None:
         raise EngineFailed("no Ollama is here", hint="add --engine embedded", code="engine-missing")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentlaunch import plan, records
-from agentlaunch.commands import up
+from agentlaunch.commands import looking
 from agentlaunch.errors import Refused
 from agentlaunch.models import measured
 from agentlaunch.models.speed import Band
@@ -38,7 +38,7 @@ class Bench:
 
 
 def measure(
-    talk: Talk, asked: up.Asked, subject: proof.Subject, context_tokens: int, runs: int
+    talk: Talk, asked: looking.Asked, subject: proof.Subject, context_tokens: int, runs: int
 ) -> proof.Measured:
     """Measured at a short length and at that of the agent's first request."""
     first_request = plan.context_for(asked.wish, context_tokens).tier.interactive_tokens
@@ -49,7 +49,7 @@ def measure(
     )
 
 
-def keep(talk: Talk, asked: up.Asked, made: Bench, digest: str | None) -> bool:
+def keep(talk: Talk, asked: looking.Asked, made: Bench, digest: str | None) -> bool:
     """Remember it for the weights of this digest, so that estimates reckon with it."""
     kept = made.measured.measurement(made.kv_cache_type or "f16")
     if kept is None or digest is None or made.machine_key is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentlaunch import files, policy, settings
 from agentlaunch.agents import find
-from agentlaunch.commands import up
+from agentlaunch.commands import looking
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import remote
 from agentlaunch.errors import Refused
@@ -75,7 +75,7 @@ def set_value(talk: Talk, name: str, value: str) -> Result:
     if name == "agent":
         find(value)
     if name == "engine":
-        up.server_of(value, {})
+        looking.server_of(value, {})
     if row.kind == "address":
         remote.normalized_url(value)
     if name == policy.SETTING:

@@ -14,7 +14,7 @@ from agentlaunch import checks, files, plan, settings, survey
 from agentlaunch.agents import find
 from agentlaunch.agents.base import Agent
 from agentlaunch.checks import Finding
-from agentlaunch.commands import agents, engines, mend, models, up
+from agentlaunch.commands import agents, engines, looking, mend, models
 from agentlaunch.commands.result import Result
 from agentlaunch.engines.base import EngineState, StateName
 from agentlaunch.engines.ollama.replies import parse_version
@@ -54,7 +54,7 @@ def run(
         seen = survey.examine(paths, values, (*homeless, *faults))
         chosen = _chosen(values, seen, paths)
     else:
-        seen, chosen = up.see(paths, simulate), ()
+        seen, chosen = looking.see(paths, simulate), ()
     wanted = _wanted(asked, values, paths)
     findings = (
         *_unsupported(agent, asked),
@@ -169,15 +169,15 @@ def _chosen(values: Mapping[str, Value], seen: Survey, paths: Paths) -> tuple[Fi
 
 def _check_engine(name: str) -> None:
     """As `up` would take it: Ollama must answer or be here to be started."""
-    if name.lower() == up.OLLAMA:
+    if name.lower() == looking.OLLAMA:
         survey.look_at_ollama(os.environ)
-    up.server_of(name, {})
+    looking.server_of(name, {})
 
 
 def _check_model(model: Value, seen: Survey, paths: Paths) -> None:
-    up.refuse_project_endpoint(model)
+    looking.refuse_project_endpoint(model)
     weights = survey.look_at_model(str(model.value), seen.catalog, paths)
-    up.refuse_description(weights)
+    looking.refuse_description(weights)
 
 
 def _faults(name: str, ask: Callable[[], object], value: Value | None = None) -> list[Finding]:
@@ -207,7 +207,7 @@ def _recommended(
     the settings name a server, whose machine is not known."""
     if seen.health is not None and seen.health.remote is not None:
         return ()
-    agent = asked or find(_named(values) or _remembered(paths) or up.DEFAULT_AGENT)
+    agent = asked or find(_named(values) or _remembered(paths) or looking.DEFAULT_AGENT)
     context = values["context"].value
     wish = plan.Wish(agent=agent, context_tokens=context, kv_cache=values["kv_cache"].value)
     return (checks.recommendation(agent, plan.choose_model(seen, wish)),)

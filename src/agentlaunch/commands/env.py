@@ -11,7 +11,7 @@ from typing import Any
 
 from agentlaunch import launch, plan, settings
 from agentlaunch.agents.base import Handover, Unset
-from agentlaunch.commands import up
+from agentlaunch.commands import looking
 from agentlaunch.commands.result import Result
 from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import Endpoint
@@ -38,9 +38,9 @@ def run(
     kind = shell or ("json" if talk.policy.json else "bash")
     if kind not in {*SHELLS, "json"}:
         raise UsageError(f"--shell: {kind!r} is not one of {', '.join((*SHELLS, 'json'))}")
-    asked = replace(up.look(talk, flags, args), allow_remote=allow_remote)
-    up.check_settings_files(talk, asked)
-    made = up.decide(talk, asked)
+    asked = replace(looking.look(talk, flags, args), allow_remote=allow_remote)
+    looking.check_settings_files(talk, asked)
+    made = looking.decide(talk, asked)
     agent = made.wish.agent
     if made.agent.path is None:
         raise NotSupported(

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentlaunch import plan, records, settings, survey
 from agentlaunch.agents import AGENTS
-from agentlaunch.commands import up
+from agentlaunch.commands import looking, up
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import remote
 from agentlaunch.engines.ollama.derive import parse_derived
@@ -132,7 +132,7 @@ def _flags(
         return None
     flags: dict[str, object | None] = {"agent": offered[number].agent.name}
     talk.say("looking at this machine")
-    asked = up.look(talk, flags, ())
+    asked = looking.look(talk, flags, ())
     if asked.wish.model is not None:
         return flags
     models = offers(talk, asked, records.Records(asked.paths.state).recall("choices", "last") or {})
@@ -159,7 +159,7 @@ def _agent_layouts(state: AgentState, last: str | None) -> tuple[tuple[str, ...]
 # ---- the models ---------------------------------------------------------------------------
 
 
-def offers(talk: Talk, asked: up.Asked, last: dict[str, Any]) -> list[Offer]:
+def offers(talk: Talk, asked: looking.Asked, last: dict[str, Any]) -> list[Offer]:
     """What this engine can serve here, the best first. `last` is the remembered choice.
 
     Raises what `up` raises where a server that was named is not to be had.
@@ -167,11 +167,11 @@ def offers(talk: Talk, asked: up.Asked, last: dict[str, Any]) -> list[Offer]:
     name = last.get("model")
     known = name if isinstance(name, str) else None
     if asked.server is not None:
-        facts = up.look_at_server(talk, asked, asked.server)
+        facts = looking.look_at_server(talk, asked, asked.server)
         able = [row for row in facts.models if row.tools is not False]
         able.sort(key=lambda row: row.loaded is not True)
         return [_served(row, known) for row in able]
-    server = up.ollama_of(asked)
+    server = looking.ollama_of(asked)
     seen = asked.survey.on_ollama(server) if server is not None else asked.survey
     choice = plan.choose_model(seen, asked.wish)
     rows = [_offer(row, choice, known) for row in _ordered(choice)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentlaunch import plan, settings, survey
-from agentlaunch.commands import memory_chart, ranking, up
+from agentlaunch.commands import looking, memory_chart, ranking
 from agentlaunch.commands.result import Result
 from agentlaunch.context import padded
 from agentlaunch.errors import AgentlaunchError, EngineFailed, NotSupported, UsageError
@@ -55,7 +55,7 @@ def list_models(
     """The catalog ranked for an agent on this machine, with the reason for each place."""
     asked = _look(talk, flags, engine, simulate)
     choice = plan.choose_model(asked.survey, asked.wish)
-    server = asked.survey.ollama if asked.wish.engine == up.OLLAMA else None
+    server = asked.survey.ollama if asked.wish.engine == looking.OLLAMA else None
     cloud = [tag for tag in server.tags if tag.cloud] if server is not None else []
     if server is not None and server.left_out is not None:
         talk.warn(server.left_out, code="not-described")
@@ -82,7 +82,7 @@ def list_models(
     return Result("agentlaunch/models/1", data, draw)
 
 
-def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) -> None:
+def _draw_list(talk: Talk, choice: Choice, asked: looking.Asked, everything: bool) -> None:
     machine = asked.survey.machine
     talk.say(
         f"for {asked.wish.agent.title} on {machine.cpu or machine.arch}, "
@@ -108,7 +108,7 @@ def _draw_list(talk: Talk, choice: Choice, asked: up.Asked, everything: bool) ->
         talk.say(f"next: {_next(asked)}")
 
 
-def _next(asked: up.Asked) -> str:
+def _next(asked: looking.Asked) -> str:
     """The command that launches what the table shows."""
     words = ["agentlaunch up", asked.wish.agent.name]
     if asked.wish.context_tokens is not None:
@@ -118,7 +118,7 @@ def _next(asked: up.Asked) -> str:
     return " ".join(words)
 
 
-def _remark(talk: Talk, asked: up.Asked, candidate: Candidate | None) -> None:
+def _remark(talk: Talk, asked: looking.Asked, candidate: Candidate | None) -> None:
     """What a person should know of these figures, beside the reasons of each."""
     seen = asked.survey
     if seen.simulated and any(gpu.vram_bytes for gpu in seen.machine.gpus):
@@ -141,12 +141,12 @@ def _remark(talk: Talk, asked: up.Asked, candidate: Candidate | None) -> None:
 
 def _look(
     talk: Talk, flags: Mapping[str, object | None], engine: Engine, simulate: str | None
-) -> up.Asked:
-    asked = up.look(talk, flags, (), simulate=simulate)
+) -> looking.Asked:
+    asked = looking.look(talk, flags, (), simulate=simulate)
     url = asked.server.url if asked.server is not None and simulate is None else None
-    if asked.wish.engine == up.OLLAMA and simulate is None:
+    if asked.wish.engine == looking.OLLAMA and simulate is None:
         try:
-            facts = up.ollama_of(asked)
+            facts = looking.ollama_of(asked)
             if facts is not None:
                 seen = dataclasses.replace(asked.survey, ollama=facts).on_ollama(facts)
                 asked = dataclasses.replace(asked, survey=seen)
@@ -185,7 +185,7 @@ def show(
     asked = _look(talk, flags, engine, simulate)
     weights = _as_served(talk, survey.look_at_model(ref, asked.survey.catalog, asked.paths), asked)
     if weights.path is None and weights.file is None and not talk.policy.offline:
-        weights = up.ask_registry(talk, weights, asked)
+        weights = looking.ask_registry(talk, weights, asked)
     tokens = plan.default_context(asked.wish, weights)
     if asked.wish.context_tokens is not None:  # an engine allocates what it is asked for
         tokens = padded(asked.wish.context_tokens)
@@ -205,11 +205,11 @@ def show(
     return Result("agentlaunch/models-show/1", data, draw)
 
 
-def _as_served(talk: Talk, weights: survey.Weights, asked: up.Asked) -> survey.Weights:
+def _as_served(talk: Talk, weights: survey.Weights, asked: looking.Asked) -> survey.Weights:
     """As the Ollama that has it describes it, with every tensor; a failure is fatal only where
     nothing else tells what it is."""
     seen = asked.survey
-    here = asked.wish.engine == up.OLLAMA or (seen.ollama is not None and seen.ollama.is_here)
+    here = asked.wish.engine == looking.OLLAMA or (seen.ollama is not None and seen.ollama.is_here)
     try:
         server = seen.ollama if here else None
         return survey.described(weights, server, seen.catalog, asked.paths.cache)
@@ -306,7 +306,7 @@ def _draw_model(talk: Talk, data: Mapping[str, Any], candidate: Candidate) -> No
 
 def _draw_memory(
     talk: Talk,
-    asked: up.Asked,
+    asked: looking.Asked,
     weights: survey.Weights,
     candidate: Candidate,
     trained_tokens: int | None,

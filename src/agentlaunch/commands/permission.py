@@ -1,6 +1,7 @@
-"""The user's word for a host that is not this machine: asked once, kept, and taken back.
+"""What a person must agree to: a host that is not this machine, and large downloads.
 
-`--yes` does not give it: it answers routine questions, and where code goes is none.
+The word for a host is asked once, kept, and can be taken back. `--yes` does not give it: it answers
+routine questions, and where code goes is none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import replace
 from agentlaunch import policy
 from agentlaunch.errors import AgentlaunchError, Refused
 from agentlaunch.talk import Talk
+from agentlaunch.units import format_bytes
 
 
 def permit(
@@ -63,3 +65,14 @@ def _keep(talk: Talk, allowed: str | None, url: str) -> None:
         f"allowed {policy.origin(url)}; take it back with "
         f"`agentlaunch config unset {policy.SETTING}`, see `agentlaunch config`"
     )
+
+
+def agree_to_download(talk: Talk, size_bytes: int, limit_bytes: int) -> None:
+    """Raise `Refused` when `--yes` would have to answer for more than the user's limit."""
+    if talk.policy.yes and size_bytes > limit_bytes:
+        raise Refused(
+            f"this would download {format_bytes(size_bytes)}, "
+            f"more than the {format_bytes(limit_bytes)} that --yes agrees to",
+            hint=f"agentlaunch config set max_download {size_bytes // 10**9 + 1}GB",
+            code="download-limit",
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from agentlaunch import survey
-from agentlaunch.commands import up
+from agentlaunch.commands import looking, permission
 from agentlaunch.commands.result import Result
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.errors import NotSupported
@@ -22,9 +22,9 @@ def pull(talk: Talk, ref: str, *, insecure: bool, engine: str | None = None) -> 
     `NotSupported` for a server that fetches its models itself.
     """
     talk.events = True  # for the command line `models --agent A pull`, which `cli` cannot foresee
-    asked = up.look(talk, {"model": ref, "engine": engine}, (), insecure=insecure)
+    asked = looking.look(talk, {"model": ref, "engine": engine}, (), insecure=insecure)
     weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
-    up.refuse_description(weights)
+    looking.refuse_description(weights)
     facts = goes_to(talk, asked)
     there = facts.tag(weights.id) if facts is not None else None
     if weights.path is not None and (facts is None or weights.ref is None):
@@ -42,7 +42,7 @@ def pull(talk: Talk, ref: str, *, insecure: bool, engine: str | None = None) -> 
             size_bytes=weights.size_bytes,
         )
         fetching.refuse_without_room(fetch)
-        up.agree_to_download(talk, fetch.size_bytes or 0, asked.max_download_bytes)
+        permission.agree_to_download(talk, fetch.size_bytes or 0, asked.max_download_bytes)
         if not talk.ask(fetch.question, flag="--yes"):
             talk.say("nothing was done")
             return
@@ -52,7 +52,7 @@ def pull(talk: Talk, ref: str, *, insecure: bool, engine: str | None = None) -> 
     talk.say(f"{weights.id} is here" if facts is None else f"Ollama has {weights.id}")
 
 
-def goes_to(talk: Talk, asked: up.Asked) -> OllamaFacts | None:
+def goes_to(talk: Talk, asked: looking.Asked) -> OllamaFacts | None:
     """The Ollama that a launch would serve on; None for our own store.
 
     Raises `NotSupported` for a server that fetches its models itself, `Refused` for one elsewhere
@@ -63,9 +63,9 @@ def goes_to(talk: Talk, asked: up.Asked) -> OllamaFacts | None:
             f"{asked.engine} fetches its models itself",
             hint="name where to: --engine ollama, or --engine embedded",
         )
-    facts = up.ollama_of(asked)
+    facts = looking.ollama_of(asked)
     if facts is not None and not facts.is_here:
-        up.permit(talk, asked, facts.client.url)
+        looking.permit(talk, asked, facts.client.url)
     return facts
 
 
