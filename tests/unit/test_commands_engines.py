@@ -17,11 +17,13 @@ from pytest_mock import MockerFixture
 import launcher
 import ollama_server
 import schemas
+from agentlaunch import files, process
 from agentlaunch.cli import main
 from agentlaunch.commands import engines
 from agentlaunch.commands.engines import Row
 from agentlaunch.engines.base import EngineState, Loaded
 from agentlaunch.engines.ollama import wsl
+from agentlaunch.settings import paths
 from agentlaunch.talk import Policy, Talk
 from ollama_server import OllamaServer
 from shaped_server import WIRES, ShapedServer, bearer
@@ -351,3 +353,18 @@ def test_a_terminal_is_drawn_anew(
     assert out.startswith(start)
     assert out.count("embedded  missing") == 2
     assert out.count("\x1b[H\x1b[2J") == (2 if terminal else 0)
+
+
+def test_a_download_in_the_background_is_told_with_its_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    me = process.identity()
+    assert me is not None
+    alive = {"pid": me.pid, "started": me.started, "log": "/logs/pull.log"}
+    files.write_json(
+        paths().state / "downloads.json",
+        {"qwen3.6:35b": alive, "gone:1b": alive | {"started": "1"}},
+    )
+    data = told(capsys, "engines")["data"]
+    assert data["downloads"] == [{"ref": "qwen3.6:35b", "pid": me.pid, "log": "/logs/pull.log"}]
+    assert "downloading qwen3.6:35b in the background: /logs/pull.log" in shown(capsys)

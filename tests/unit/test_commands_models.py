@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 from agentlaunch import files
 from agentlaunch.cli import main
+from agentlaunch.machine import simulate
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.models.store import Store
 from agentlaunch.settings import paths
@@ -146,3 +148,17 @@ def test_the_next_command_launches_what_the_table_shows(capsys: pytest.CaptureFi
     assert main(["models", "--offline", "--context", "40960", "--kv-cache", "q8_0"]) == 0
     said = capsys.readouterr().err
     assert "next: agentlaunch up claude-code --context 40960 --kv-cache q8_0" in said
+
+
+def test_a_card_that_nothing_here_would_use_is_said_with_what_would_use_it(
+    capsys: pytest.CaptureFixture[str], mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AGENTLAUNCH_ENGINE")
+    mocker.patch("agentlaunch.survey.seek_ollama", return_value=(None, None))
+    machine = simulate.load("ram=32GiB,gpu=RTX 3060:12GiB")
+    mocker.patch("agentlaunch.survey.probe.probe", return_value=machine)
+    (warning,) = [
+        row for row in _json(capsys, "models")["warnings"] if row["code"] == "idle-graphics"
+    ]
+    assert "leaves the RTX 3060 idle" in warning["message"]
+    assert "install it: curl -fsSL https://ollama.com/install.sh | sh" in warning["message"]

@@ -22,6 +22,7 @@ from agentlaunch.engines.ollama.derive import parse_derived
 from agentlaunch.engines.ollama.replies import cpu_share
 from agentlaunch.engines.ollama.update import ELSEWHERE, Lack, how, lacks
 from agentlaunch.errors import AgentlaunchError, EngineFailed, UsageError
+from agentlaunch.launch import meanwhile
 from agentlaunch.settings import Value
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_memory, plural
@@ -57,8 +58,20 @@ def list_engines(talk: Talk, *, watch: bool) -> Result:
     if talk.policy.json:
         for lack in (lack for row in rows for lack in row.lacks):
             talk.warn(f"Ollama is older than {lack.version}, which {lack.text}", code="ollama-old")
-    data = {"engines": [_row_json(row) for row in rows]}
-    return Result("agentlaunch/engines/1", data, lambda t: draw(t, rows))
+    downloads = meanwhile.running(settings.paths())
+    data = {
+        "engines": [_row_json(row) for row in rows],
+        "downloads": [
+            {"ref": row.ref, "pid": row.who.pid, "log": str(row.log)} for row in downloads
+        ],
+    }
+
+    def whole(t: Talk) -> None:
+        draw(t, rows)
+        for row in downloads:
+            t.answer(f"downloading {row.ref} in the background: {row.log}")
+
+    return Result("agentlaunch/engines/1", data, whole)
 
 
 def look(values: dict[str, Value], *, wires: bool = False) -> tuple[Row, ...]:

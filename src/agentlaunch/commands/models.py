@@ -127,6 +127,9 @@ def _remark(talk: Talk, asked: looking.Asked, candidate: Candidate | None) -> No
             "macOS: elsewhere use Ollama (--engine ollama) or another server (--engine URL)"
         )
         talk.warn(text, code="assumes-graphics")
+    if not seen.simulated and asked.server is None:
+        for text in plan.engine_reasons(seen, asked.wish):
+            talk.warn(text, code="idle-graphics")
     least = asked.wish.agent.min_context_tokens
     if (asked.wish.context_tokens or least) < least:
         text = (

@@ -14,6 +14,7 @@ from agentlaunch.plan.lighter import lighter, ways_out
 from agentlaunch.plan.made import LaunchPlan, handover, served_name
 from agentlaunch.plan.meanwhile import Meanwhile, meanwhile
 from agentlaunch.plan.ollama import ollama_plan
+from agentlaunch.plan.remarks import engine_reasons
 from agentlaunch.plan.remote import remote_plan
 from agentlaunch.plan.sizing import (
     CONTEXT_STEPS,
@@ -51,6 +52,7 @@ __all__ = [
     "choose_model",
     "context_for",
     "default_context",
+    "engine_reasons",
     "gpu_usable",
     "handover",
     "lighter",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentlaunch.context import ContextPlan
+from agentlaunch.engines.ollama import life
 from agentlaunch.models.candidate import is_slow
 from agentlaunch.models.denied import WHOSE
 from agentlaunch.plan.sizing import Chosen, gpu_usable
@@ -16,9 +17,11 @@ def engine_reasons(survey: Survey, wish: Wish) -> list[str]:
     lines = []
     cards = [gpu for gpu in survey.machine.gpus if gpu.vendor in {"nvidia", "amd"}]
     if cards and not gpu_usable(survey, wish):
+        way = life.HOW_TO_INSTALL.get(survey.machine.os or "", "https://ollama.com/download")
+        other = "--engine ollama" if survey.ollama is not None else f"install it: {way}"
         lines.append(
-            f"the embedded engine computes on the CPU and leaves the {cards[0].name} idle: "
-            "Ollama (--engine ollama) or a server with GPU support (--engine URL) will be faster"
+            f"the embedded engine computes on the CPU and leaves the {cards[0].name} idle: Ollama "
+            f"({other}) or a server with GPU support (--engine URL) will be faster"
         )
     return lines
 
