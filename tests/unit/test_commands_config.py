@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agentlaunch.cli import main
-from agentlaunch.commands.config import with_line
 from agentlaunch.settings import paths
+from agentlaunch.user_file import with_line
 
 TEXT = """# what I use at home
 model = "a:b"  # the small one

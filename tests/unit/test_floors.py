@@ -24,6 +24,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "endpoint",
             "keys",
             "policy",
+            "user_file",
         }
     ),
     frozenset({"agents", "engines", "models", "machine"}),
@@ -35,7 +36,8 @@ FLOORS: tuple[frozenset[str], ...] = (
 )
 SAME_FLOOR = {
     ("errors", "files"), ("files", "errors"), ("progress", "units"),
-    ("managed", "process"), ("managed", "settings"), ("web", "endpoint"), ("policy", "endpoint"),
+    ("managed", "process"), ("managed", "settings"), ("user_file", "settings"),
+    ("web", "endpoint"), ("policy", "endpoint"),
     ("engines", "models"), ("models", "machine"),
     ("cli", "arguments"), ("__main__", "cli"),
 }  # fmt: skip
@@ -52,7 +54,7 @@ DOORS = {
     "filelock": {"files.py"},
     "platformdirs": {"settings.py"},
     "typer": {"cli.py", "arguments.py"},
-    "tomli_w": {"commands/config.py"},
+    "tomli_w": {"user_file.py"},
     "keyring": {"keys.py"},
 }
 

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from agentlaunch import files, policy, settings
+from agentlaunch import policy, settings, user_file
 from agentlaunch.agents import find
 from agentlaunch.commands import looking
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import remote
-from agentlaunch.errors import Refused
 from agentlaunch.talk import Talk
-
-_LINE = (
-    r"""^[ \t]*["']?{name}["']?[ \t]*="""
-    r"""[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"'#]+)"""
-    r"""(?P<comment>[ \t]*#[^\r\n]*)?[ \t]*(?P<end>\r?\n|\Z)"""
-)
-"""A setting on a line of its own, and the comment behind it."""
 
 
 def show(talk: Talk, *, origin: bool) -> Result:
@@ -80,58 +71,15 @@ def set_value(talk: Talk, name: str, value: str) -> Result:
         remote.normalized_url(value)
     if name == policy.SETTING:
         value = policy.joined(policy.hosts(value))
-    user_file = settings.paths().user_file
-    _write(user_file, name, value)
-    return _changed("config-set", f"{name} = {value}", user_file)
+    file = user_file.write(name, value)
+    return _changed("config-set", f"{name} = {value}", file)
 
 
 def unset(talk: Talk, name: str) -> Result:
     """Drop one setting; dropping an absent one is fine."""
     settings.setting(name)
-    user_file = settings.paths().user_file
-    _write(user_file, name, None)
-    return _changed("config-unset", f"{name} is back to its default", user_file)
-
-
-def _write(user_file: Path, name: str, value: str | None) -> None:
-    """Change one line of the user's file and keep all else: comments, order, mode, a link to it."""
-    before = settings.read_toml(user_file)
-    if before.get(name) == value:
-        return
-    after = {key: old for key, old in before.items() if key != name}
-    if value is not None:
-        after[name] = value
-    place, text, mode = user_file.resolve(), "", 0o600
-    if place.exists():
-        text, mode = place.read_bytes().decode("utf-8-sig"), place.stat().st_mode & 0o777
-    data = with_line(text, name, value).encode()
-    if not _says(data, after):
-        raise Refused(
-            f"{user_file} is written in a way that agentlaunch cannot change",
-            hint=f"change {name} in it with an editor; nothing was changed",
-            code="unparsable-file",
-        )
-    files.write_atomic(place, data, mode=mode)
-
-
-def _says(data: bytes, values: dict[str, object]) -> bool:
-    try:
-        return settings.parse_toml(data) == values
-    except ValueError:
-        return False
-
-
-def with_line(text: str, name: str, value: str | None) -> str:
-    """A TOML text with one top-level setting changed, added or (None) dropped."""
-    import tomli_w
-
-    line = "" if value is None else tomli_w.dumps({name: value}).rstrip("\n")
-    found = re.search(_LINE.format(name=re.escape(name)), text, re.MULTILINE)
-    if found is None:
-        gap = "\n" if text and not text.endswith("\n") else ""
-        return f"{text}{gap}{line}\n" if line else text
-    end = f"{line}{found['comment'] or ''}{found['end']}" if line else ""
-    return text[: found.start()] + end + text[found.end() :]
+    file = user_file.write(name, None)
+    return _changed("config-unset", f"{name} is back to its default", file)
 
 
 def _changed(name: str, text: str, user_file: Path) -> Result:

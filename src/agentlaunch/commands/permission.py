@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentlaunch import policy
+from agentlaunch import policy, user_file
 from agentlaunch.errors import AgentlaunchError, Refused
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes
@@ -54,10 +54,8 @@ def permit(
 
 
 def _keep(talk: Talk, allowed: str | None, url: str) -> None:
-    from agentlaunch.commands import config
-
     try:
-        config.set_value(talk, policy.SETTING, policy.with_host(allowed, url))
+        user_file.write(policy.SETTING, policy.with_host(allowed, url))
     except (AgentlaunchError, OSError) as error:
         talk.warn(f"your word could not be kept, it will be asked again: {error}", code="not-kept")
         return
