@@ -11,7 +11,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
@@ -20,7 +21,6 @@ from agentlaunch.models.refs import parse_ref
 from registry_server import RegistryServer, digest_of
 
 TRAINED_TOKENS = 8192
-WEIGHTS_TYPE = "application/vnd.ollama.image.model"
 EXPIRES = "2026-11-22T18:00:00.000000000Z"
 PIECE_BYTES = 10_000
 
@@ -95,6 +95,16 @@ class FakeModel:
     parent: str = ""
     capabilities: tuple[str, ...] = ("completion",)
     remote_host: str = ""
+    projector: str = ""
+    template: str = "{{ .Prompt }}"
+    system: str = ""
+    renderer: str = ""
+    detects: str = ""
+    """The renderer that a create finds by the kind of the weights, where the base names none."""
+    requires: str = ""
+    named: bool = True
+    """Does a show name the weights? Not those of safetensors."""
+    modified_at: str = field(default_factory=lambda: _moment(0.0))
 
 
 @dataclass
@@ -107,6 +117,8 @@ class OllamaServer:
     models: dict[str, FakeModel] = field(default_factory=dict)
     loaded: dict[str, int] = field(default_factory=dict)
     """Context by name: one model a weights' file."""
+    stays_s: dict[str, float] = field(default_factory=dict)
+    """How long each stays after its last word."""
     explicit: set[str] = field(default_factory=set)
     """Which of them were loaded with a context in the request itself."""
     allocate: int | None = None
@@ -148,6 +160,19 @@ class OllamaServer:
 
     def bodies(self, path: str) -> list[Any]:
         return [seen.body for seen in self.seen if seen.path == path]
+
+
+def _moment(later_s: float) -> str:
+    """As Go writes it; what is kept for ever ends in centuries."""
+    when = datetime.now(timezone.utc) + timedelta(seconds=later_s)
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def _span_s(keep_alive: str | int | None) -> float:
+    """The forms that the product uses; its own 5 minutes where nothing is asked."""
+    if isinstance(keep_alive, str):
+        return float(keep_alive[:-1]) * {"s": 1, "m": 60, "h": 3600}[keep_alive[-1]]
+    return 300.0 if keep_alive is None else float(keep_alive) if keep_alive >= 0 else 9e9
 
 
 def full(name: str) -> str:
@@ -307,7 +332,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, model in self.ollama.models.items():
             digest = hashlib.sha256(f"{name}{model.parameters}".encode()).hexdigest()
             row: dict[str, Any] = {
-                "name": name, "model": name, "modified_at": EXPIRES, "size": model.size,
+                "name": name, "model": name, "modified_at": model.modified_at, "size": model.size,
                 "digest": digest, "details": self._details(model),
             }  # fmt: skip
             if self.ollama.has_capabilities:
@@ -328,11 +353,15 @@ class _Handler(BaseHTTPRequestHandler):
             rows.append(
                 {
                     "name": name, "model": name, "size": size, "digest": "0" * 64,
-                    "details": self._details(self.ollama.models[name]), "expires_at": EXPIRES,
-                    "size_vram": vram, "context_length": context,
+                    "details": self._details(self.ollama.models[name]),
+                    "expires_at": self._end(name), "size_vram": vram, "context_length": context,
                 }
             )  # fmt: skip
         return rows
+
+    def _end(self, name: str) -> str:
+        stays_s = self.ollama.stays_s.get(name)
+        return EXPIRES if stays_s is None else _moment(stays_s)
 
     def _openai_models(self) -> None:
         rows = [
@@ -351,7 +380,8 @@ class _Handler(BaseHTTPRequestHandler):
         if model is None:
             self._json(404, {"error": f'model "{body["source"]}" not found'})
             return
-        self.ollama.models[full(body["destination"])] = model
+        copied = replace(model, modified_at=_moment(0.0))
+        self.ollama.models[full(body["destination"])] = copied
         self._text(200, b"", "text/plain")
 
     def _show(self, body: Any) -> None:
@@ -360,15 +390,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._absent(body["model"])
             return
         lines = [f"{key:<30} {value}" for key, value in model.parameters.items()]
+        blobs = [model.weights, model.projector] if model.projector else [model.weights]
+        sources = [f"/m/blobs/sha256-{blob}" for blob in blobs] if model.named else [body["model"]]
+        modelfile = [f"FROM {source}" for source in sources] + [f"TEMPLATE {model.template}"]
+        if model.renderer:
+            modelfile += [f"RENDERER {model.renderer}", f"PARSER {model.renderer}"]
         reply = {
-            "modelfile": f"# Modelfile\nFROM /m/blobs/sha256-{model.weights}\nTEMPLATE x\n",
+            "modelfile": "\n".join(["# Modelfile", *modelfile, ""]),
             "parameters": "\n".join(lines),
-            "template": "{{ .Prompt }}",
+            "template": "native" if model.detects and not model.renderer else model.template,
             "details": self._details(model),
             "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
             "capabilities": list(model.capabilities),
-            "modified_at": EXPIRES,
+            "modified_at": model.modified_at,
         }
+        reply |= {key: said for key in ("system", "requires") if (said := getattr(model, key))}
         if model.weights in self.ollama.shapes:
             shape = self.ollama.shapes[model.weights]
             whole = show_replies.reply_of(*shape, verbose=bool(body.get("verbose")))
@@ -393,6 +429,8 @@ class _Handler(BaseHTTPRequestHandler):
             if unload or other not in same:
                 del state.loaded[other]
         reason = "unload" if unload else "load"
+        if not unload and (not same or "keep_alive" in body):
+            state.stays_s[same[0] if same else name] = _span_s(body.get("keep_alive"))
         if not unload and not same:
             asked = explicit or model.parameters.get("num_ctx", 4096)
             state.explicit = {name} if explicit else set()
@@ -435,11 +473,24 @@ class _Handler(BaseHTTPRequestHandler):
                 rows.append(about | {"completed": layer["size"]})
             elif layer["size"] > 1000:
                 rows += [about, about | {"completed": layer["size"] // 2}]
-        (weights,) = (one for one in layers if one["mediaType"] == WEIGHTS_TYPE)
-        size = sum(layer["size"] for layer in layers)
-        self.ollama.models[name] = FakeModel(weights["digest"][7:], size)
+        self._keep(name, layers)
         ending = ("verifying sha256 digest", "writing manifest", "success")
         self._lines(*rows, *({"status": status} for status in ending))
+
+    def _keep(self, name: str, layers: list[Any]) -> None:
+        """Store what came: weights, and beside them a projector and a template."""
+        size = sum(layer["size"] for layer in layers)
+        digests = {layer["mediaType"].rpartition(".")[2]: layer["digest"] for layer in layers}
+        registry = self.ollama.registry
+        blobs = registry.blobs if registry is not None else {}
+        template = blobs.get(digests.get("template", ""))
+        self.ollama.models[name] = FakeModel(
+            digests["model"][7:],
+            size,
+            projector=digests.get("projector", "")[7:],
+            template=(template or b"{{ .Prompt }}").decode(),
+            detects="gemma4" if b"gemma4" in blobs.get(digests["model"], b"") else "",
+        )
 
     def _pull_slowly(self, name: str, layers: list[Any], registry: RegistryServer) -> None:
         """At the registry's pace, a line for each piece; what came stays when the client goes."""
@@ -467,8 +518,7 @@ class _Handler(BaseHTTPRequestHandler):
         tell(status="verifying sha256 digest")
         if stopping.wait(state.verify_s):
             return
-        (weights,) = (one for one in layers if one["mediaType"] == WEIGHTS_TYPE)
-        state.models[name] = FakeModel(weights["digest"][7:], sum(one["size"] for one in layers))
+        self._keep(name, layers)
         tell(status="writing manifest")
         tell(status="success")
 
@@ -482,9 +532,12 @@ class _Handler(BaseHTTPRequestHandler):
                         {"error": "pull model manifest: file does not exist"})  # fmt: skip
             return
         merged = {**base.parameters, **body.get("parameters", {})}
-        self.ollama.models[full(body["model"])] = FakeModel(
-            base.weights, base.size, merged, full(body["from"]), base.capabilities
-        )
+        keys = ("template", "system", "renderer", "requires")
+        given = {key: body[key] for key in keys if body.get(key)}
+        renderer = base.renderer or base.detects
+        about = {"parent": full(body["from"]), "renderer": renderer, "modified_at": _moment(0.0)}
+        made = replace(base, parameters=merged, **(about | given))
+        self.ollama.models[full(body["model"])] = made
         old = {"status": f"using existing layer sha256:{base.weights}"}
         new = {"status": f"creating new layer sha256:{'1' * 64}"}
         self._lines(old, new, {"status": "writing manifest"}, {"status": "success"})

@@ -100,6 +100,9 @@ FlashAttention = Annotated[
 AllowRemote = Annotated[
     bool, typer.Option("--allow-remote", help="Once, let your code leave this machine.")
 ]
+OtherHost = Annotated[
+    bool, typer.Option("--allow-remote", help="Once, on an Ollama that is not this machine.")
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Plain http for a registry you name.")]
 
 
@@ -227,6 +230,10 @@ def models_pull(
     ref: Annotated[str, typer.Argument(metavar="REF")],
     engine: EngineName = None,
     insecure: Insecure = False,
+    allow_remote: OtherHost = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End its download in the background.")] = (
+        False
+    ),
 ) -> Result | None:
     """Download a model to where a launch would look; an interrupted download goes on.
 
@@ -234,15 +241,22 @@ def models_pull(
     """
     from agentlaunch.commands import pull as command
 
-    command.pull(talk, ref, insecure=insecure, engine=engine)
+    if stop:
+        command.stop(talk, ref)
+    else:
+        command.pull(talk, ref, insecure=insecure, engine=engine, allow_remote=allow_remote)
     return None
 
 
-def models_prune(talk: Talk) -> Result | None:
+def models_prune(
+    talk: Talk,
+    force: Annotated[bool, typer.Option("--force", help="Also what is loaded now.")] = False,
+    allow_remote: OtherHost = False,
+) -> Result | None:
     """Remove the tags that launches made on Ollama; models stay."""
     from agentlaunch.commands import pull as command
 
-    return command.prune(talk)
+    return command.prune(talk, force=force, allow_remote=allow_remote)
 
 
 def agents(talk: Talk) -> Result | None:
@@ -284,6 +298,7 @@ def engines_stop(
     talk: Talk,
     model: Annotated[str | None, typer.Argument(metavar="[MODEL|ollama]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Even under a running session.")] = False,
+    allow_remote: OtherHost = False,
 ) -> Result | None:
     """Stop engines of ours; one that a session uses only with --force.
 
@@ -291,7 +306,7 @@ def engines_stop(
     """
     from agentlaunch.commands import engines as command
 
-    return command.stop(talk, model, force=force)
+    return command.stop(talk, model, force=force, allow_remote=allow_remote)
 
 
 def engines_logs(

@@ -110,6 +110,9 @@ def _usage(error: Any) -> errors.UsageError:
         near = difflib.get_close_matches(wrong, names, 1)
         if message.startswith("No such command") and near:
             hint = f"did you mean `{context.command_path} {near[0]}`?"
+        if message.startswith("No such option") and context.info_name in ("up", "launch", "env"):
+            agent = context.params.get("agent") or "AGENT"
+            hint = f"for the agent's own, after `--`: {context.command_path} {agent} -- ..."
     return errors.UsageError(message, hint=hint)
 
 

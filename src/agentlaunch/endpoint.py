@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ TokenHeader = Literal["bearer", "x-api-key"]
 
 HIDDEN = "***"
 """Stands for a token wherever a person or a script may read."""
+
+_USER = re.compile(r"""(?:(?<=//)|^(?!\S*//))[^\s"]*@""")
+_QUERY = re.compile(r"""((?://|^)[^\s"?#]*)[?#][^\s"']+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,23 @@ class Endpoint:
     token_header: TokenHeader = "bearer"  # noqa: S105 - the name of a header
 
     @property
+    def key_headers(self) -> dict[str, str]:
+        """The token as this server wants it, in one header alone: Anthropic refuses a second."""
+        if not self.token:
+            return {}
+        if self.token_header == "x-api-key":  # noqa: S105 - the name of a header
+            return {"x-api-key": self.token}
+        return {"authorization": f"Bearer {self.token}"}
+
+    @property
     def is_loopback(self) -> bool:
         """True when no request to this endpoint can leave the machine."""
         return is_loopback(self.base_url)
+
+
+def without_secrets(text: str) -> str:
+    """An address, or a text with some, without what may be a secret: user, password, query."""
+    return _USER.sub(f"{HIDDEN}@", _QUERY.sub(r"\1?…", text))
 
 
 def is_loopback(url: str) -> bool:

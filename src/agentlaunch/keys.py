@@ -12,6 +12,8 @@ from typing import Literal
 
 from agentlaunch.errors import AgentlaunchError, AuthNeeded
 
+KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
+"""Ours, for whatever server is asked for; read before a server's own variable."""
 SERVICE = "agentlaunch"
 LONGEST_KEY = 4096
 
@@ -75,7 +77,7 @@ def check(key: str) -> None:
 
 
 def _unusable(fault: KeyringFault) -> AgentlaunchError:
-    hint = "export AGENTLAUNCH_ENGINE_KEY=… instead; it is read first and never kept"
+    hint = f"export {KEY_VARIABLE}=… instead; it is read first and never kept"
     return AgentlaunchError(str(fault), hint=hint, code=f"keyring-{fault.kind}")
 
 

@@ -75,9 +75,28 @@ def question(url: str, *, note: str = "") -> str:
     )
 
 
+def host_warnings(
+    url: str, key: str = "", *, note: str = "", what: str = "your code"
+) -> list[tuple[str, str]]:
+    """What the user should know of where `what` goes, each time that it does: rows of a code and
+    a text. `note` is what becomes of it there."""
+    rows = []
+    if leaves(url):
+        more = f"; {note}" if note else ""
+        text = f"{what} leaves this machine: it goes to {origin(url)}{more}"
+        rows.append(("remote-engine", text))
+    if is_clear(url):
+        goes = f"{what} and the key travel" if key else f"{what} travels"
+        text = f"{goes} unencrypted to {origin(url)}: use https, or a tunnel"
+        rows.append(("key-in-clear" if key else "code-in-clear", text))
+    return rows
+
+
 def way_out(allowed: str | None, url: str) -> str:
     """How the word is given where nobody can be asked."""
-    return (
-        f"allow it once with {FLAG}, or for good: agentlaunch config set {SETTING} "
-        f'"{with_host(allowed, url)}"'
-    )
+    return f"allow it once with {FLAG}, or for good: {for_good(allowed, url)}"
+
+
+def for_good(allowed: str | None, url: str) -> str:
+    """What to type so that this host is asked about no more."""
+    return f'agentlaunch config set {SETTING} "{with_host(allowed, url)}"'

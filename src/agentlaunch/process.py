@@ -104,6 +104,15 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
         child.communicate(timeout=5)
 
 
+_OWN_GROUP_WITHOUT_CONSOLE = 0x200 | 0x8
+"""CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS: names that `subprocess` has on Windows alone."""
+
+
+def background_flags(platform: str = sys.platform) -> int:
+    """What keeps a child running when the console closes: on Windows; elsewhere a session does."""
+    return _OWN_GROUP_WITHOUT_CONSOLE if platform == "win32" else 0
+
+
 class Background:
     """A child with its output in a log file; ours to wait for or to kill, or to leave running."""
 
@@ -126,6 +135,7 @@ class Background:
                 stderr=handle,
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
+                creationflags=background_flags(),
             )
         finally:
             os.close(handle)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from agentlaunch.endpoint import without_secrets
 from agentlaunch.errors import AgentlaunchError, Refused, UsageError
 
 APP = "agentlaunch"
@@ -283,12 +284,12 @@ def _refuse_no_address(text: str, where: str) -> None:
     except ValueError:
         good = False
         parts = urlsplit("")
-    if good and "@" not in parts.netloc and text.isprintable():
+    bare = "@" not in parts.netloc and not parts.query and not parts.fragment
+    if good and bare and text.isprintable():
         return
-    shown = "…@" + text.rpartition("@")[2] if "@" in text else text
     raise UsageError(
-        f"{where}: {shown!r} is not an address",
-        hint="for example http://192.168.1.9:8000, without a user or key in it",
+        f"{where}: {without_secrets(text)!r} is not an address",
+        hint="for example http://192.168.1.9:8000, without a user, key or query in it",
         code="bad-value",
     )
 

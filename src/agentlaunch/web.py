@@ -73,7 +73,8 @@ def request(
 ) -> Reply:
     """One exchange, start to end within `deadline_s` seconds and `limit_bytes`.
 
-    Loopback addresses never go through a proxy. Raises `WebFault`; an HTTP error status is a reply.
+    Loopback addresses, and the Windows host of WSL, never go through a proxy. Raises
+    `WebFault`; an HTTP error status is a reply.
     """
     head, body = Reply(0, {}, b""), bytearray()
     guard = _Guard(deadline_s)
@@ -174,7 +175,7 @@ def _client(url: str, timeout: httpx.Timeout) -> httpx.Client:
     import httpx
 
     try:
-        local = is_loopback(url)
+        local = _is_near(url)
         verify = _authorities(url, local=local)
         return httpx.Client(
             headers={"accept-encoding": "gzip, deflate"},
@@ -187,6 +188,23 @@ def _client(url: str, timeout: httpx.Timeout) -> httpx.Client:
         # Seen with httpx 0.28: SSL_CERT_FILE names no file, a proxy variable of an unknown scheme,
         # a SOCKS proxy without its library.
         raise WebFault("tls", f"the proxy or certificate settings are unusable: {error}") from error
+
+
+def _is_near(url: str) -> bool:
+    """This machine, or in WSL a private address by its number, as the Windows host has one: what a
+    proxy elsewhere cannot reach."""
+    import ipaddress
+    import platform
+    from urllib.parse import urlsplit
+
+    if is_loopback(url):
+        return True
+    if "microsoft" not in platform.release().lower():
+        return False
+    try:
+        return ipaddress.ip_address(urlsplit(url).hostname or "").is_private
+    except ValueError:
+        return False
 
 
 def _authorities(url: str, *, local: bool) -> ssl.SSLContext | bool:

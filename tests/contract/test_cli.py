@@ -388,6 +388,15 @@ def test_a_project_file_may_not_name_a_server_or_a_file_for_the_model(
     assert document["error"]["code"] == "project-may-not"
 
 
+def test_a_project_files_foreign_model_stands_in_the_way_of_nothing_that_takes_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "agentlaunch.toml").write_text('model = "./model.gguf"\n')
+    monkeypatch.chdir(tmp_path)
+    _json(capsys, "models", status=0)
+    assert main(["bench", "--engine", "embedded"]) == 8
+
+
 def test_a_template_without_tools_is_refused_before_anything_is_fetched(
     tmp_path: Path, claude: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

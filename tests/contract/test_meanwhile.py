@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +25,7 @@ from agentlaunch.engines.ollama.replies import Tag, Version
 from agentlaunch.launch import meanwhile
 from agentlaunch.machine import simulate
 from agentlaunch.models import catalog
+from agentlaunch.progress import Progress, Work
 from agentlaunch.settings import paths
 from agentlaunch.survey import AgentState, Survey
 from launcher import fake_agent
@@ -131,6 +134,99 @@ def test_a_damaged_record_is_an_empty_one() -> None:
         assert meanwhile.running(paths()) == ()
 
 
+def _started(ref: str = "big") -> meanwhile.Download:
+    return meanwhile.start(ref, paths(), engine="ollama", size_bytes=9, insecure=False)
+
+
+@pytest.mark.parametrize("name", ["typer", "queue", "sitecustomize", "agentlaunch"])
+def test_what_lies_in_the_project_is_never_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, mark = tmp_path / "project", tmp_path / "was-run"
+    project.mkdir()
+    (project / f"{name}.py").write_text(f"open({str(mark)!r}, 'w'); raise SystemExit(1)\n")
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PYTHONPATH", str(project))
+    subprocess.run([sys.executable, "-m", "agentlaunch", "models"], check=False)
+    assert mark.exists()  # the trap works
+    mark.unlink()
+    with ollama_server.running() as fake:
+        monkeypatch.setenv("OLLAMA_HOST", fake.url)
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        row = _started()
+        wait_until(lambda: fake.bodies("/api/pull"), what=row.log.read_text())
+        wait_until(lambda: not meanwhile.running(paths()))
+    assert not mark.exists()
+
+
+def test_it_is_started_in_a_folder_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = [sys.executable, "-c", "import os; print(os.getcwd())"]
+    monkeypatch.setattr(meanwhile, "_command", lambda *_args, **_more: argv)
+    row = _started()
+    wait_until(row.log.read_text)
+    assert Path(row.log.read_text().strip()) == paths().state.resolve()
+    assert paths().state.stat().st_mode & 0o077 == 0
+
+
+def test_it_may_be_a_little_larger_than_a_rounded_size_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    argv = [sys.executable, "-c", "import os; print(os.environ['AGENTLAUNCH_MAX_DOWNLOAD'])"]
+    monkeypatch.setattr(meanwhile, "_command", lambda *_args, **_more: argv)
+    row = meanwhile.start("big", paths(), engine="ollama", size_bytes=10**10, insecure=False)
+    wait_until(row.log.read_text)
+    assert row.log.read_text() == "10250000000B\n"
+
+
+def test_names_that_look_alike_have_logs_of_their_own() -> None:
+    names = ("a/b:c", "a-b:c", "a/b-c:c", "a-b-c:c")
+    assert len({meanwhile.log_of(name, paths()) for name in names}) == len(names)
+
+
+def test_a_pull_waits_for_the_same_download_and_then_looks_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ollama_server.running() as fake:
+        monkeypatch.setenv("OLLAMA_HOST", fake.url)
+        argv = [sys.executable, "-c", "import time; print('5 of 9', flush=True); time.sleep(1)"]
+        monkeypatch.setattr(meanwhile, "_command", lambda *_args, **_more: argv)
+        row = _started("big:1b")
+        fake.fault("/api/tags", ollama_server.Fault(body=b'{"models": []}'))  # not here yet
+        fake.add("big:1b")
+        assert main(["models", "pull", "big:1b", "--engine", "ollama"]) == 0
+        assert fake.bodies("/api/pull") == []
+    said = capsys.readouterr().err
+    assert f"big:1b is being downloaded in the background: {row.log}" in said
+    assert said.endswith("Ollama has big:1b\n")
+
+
+def test_who_stops_following_a_download_does_not_stop_it(
+    slow: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_download: meanwhile.Download) -> Work[None]:
+        yield Progress("5 of 9")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(meanwhile, "wait", interrupted)
+    row = _started("big:1b")
+    assert main(["models", "pull", "big:1b", "--engine", "embedded"]) == 130
+    assert meanwhile.running(paths()) == (row,)
+    assert "to stop it: agentlaunch models pull big:1b --stop" in capsys.readouterr().err
+
+
+def test_a_download_in_the_background_can_be_stopped(
+    slow: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = _started("big:1b")
+    other = _started("other:1b")
+    assert main(["models", "pull", "big:1b", "--stop"]) == 0
+    assert not process.is_alive(row.who)
+    assert meanwhile.running(paths()) == (other,)
+    assert "agentlaunch models pull big:1b" in capsys.readouterr().err
+    assert main(["--json", "models", "pull", "big:1b", "--stop"]) == 7
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not-downloading"
+
+
 # --- on a terminal ----------------------------------------------------------------------------
 
 
@@ -186,7 +282,7 @@ def test_s_starts_with_the_model_that_is_here_and_fetches_the_other(
     assert f"{big} is being downloaded meanwhile" in said
     wait_until(lambda: [body["model"] for body in ollama.bodies("/api/pull")] == [big])
     wait_until(lambda: not meanwhile.running(paths()))  # the fake has no such model
-    log = paths().logs / f"pull-{big.replace(':', '-')}.log"
+    log = meanwhile.log_of(big, paths())
     assert "the registry has no model" in log.read_text()
 
 

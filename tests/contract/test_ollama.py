@@ -10,6 +10,8 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +20,9 @@ import ollama_server
 import registry_server
 import small_model
 from agentlaunch import web
-from agentlaunch.engines.ollama.client import KEEP_ALIVE, Client
+from agentlaunch.engines.ollama.client import Client
 from agentlaunch.engines.ollama.derive import Derived, derive, list_ours, remove
+from agentlaunch.engines.ollama.keep import KEEP_ALIVE
 from agentlaunch.engines.ollama.pull import failed, pull
 from agentlaunch.engines.ollama.replies import Version, cpu_share, same_model
 from agentlaunch.errors import (
@@ -33,6 +36,7 @@ from agentlaunch.errors import (
 )
 from agentlaunch.models.manifest import parse_manifest
 from agentlaunch.progress import finish
+from gguf_writer import small_llama, write_gguf
 from ollama_server import Fault, OllamaServer
 
 REAL = os.environ.get("AGENTLAUNCH_TEST_OLLAMA", "")
@@ -167,7 +171,7 @@ def test_a_derived_tag_pins_the_context_shares_the_weights_and_is_reused(pulled:
     assert made == Derived(name, pulled.model, CONTEXT, created=True)
     shown, base = client.show(name), client.show(pulled.model)
     assert (shown.number("num_ctx"), shown.number("num_batch")) == (CONTEXT, 256)
-    assert shown.weights_digest == base.weights_digest is not None
+    assert shown.weights == base.weights != frozenset()
     again = finish(derive(client, pulled.model, context_tokens=CONTEXT, batch=256))
     assert again == Derived(name, pulled.model, CONTEXT)
     assert name in [found.name for found in list_ours(client)]
@@ -206,6 +210,119 @@ def test_sampling_is_written_where_the_base_has_none_and_follows_it(pulled: Benc
     assert again.created
     assert shown["temperature"] == ("0.33",)
     assert not made(temperature=0.7)[0].created
+
+
+def _create(client: Client, name: str, base: str, **about: Any) -> None:
+    """As `ollama create` does."""
+    body = {"model": name, "from": base, **about}
+    events = list(client.events("/api/create", body, silence_s=60))
+    assert events[-1].status == "success"
+
+
+def _made(bench: Bench, base: str) -> bool:
+    return finish(derive(bench.client, base, context_tokens=CONTEXT)).created
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"system": 'Be "brief".\nTwo lines'},
+        {"template": "{{ .System }} {{ .Prompt }}"},
+        {"renderer": "qwen3-coder", "parser": "qwen3-coder"},
+    ],
+)
+def test_a_tag_is_made_anew_when_its_base_speaks_otherwise_and_only_then(
+    pulled: Bench, about: dict[str, str]
+) -> None:
+    base = f"{pulled.model}-voice"
+    _create(pulled.client, base, pulled.model)
+    assert _made(pulled, base)
+    assert not _made(pulled, base)
+    _create(pulled.client, base, pulled.model, **about)
+    assert _made(pulled, base)
+    assert not _made(pulled, base)
+    name = f"{base}-2k-agentlaunch"
+    assert pulled.client.show(name).voice == pulled.client.show(base).voice
+    for tag in (name, base):
+        pulled.client.delete(tag)
+
+
+def _gguf(path: Path, kind: str, **more: Any) -> bytes:
+    metadata, tensors = small_llama(template="{{ messages }}")
+    about = {key.replace("llama", kind): value for key, value in metadata.items()}
+    about |= {"general.architecture": kind} | more
+    return write_gguf(path, about, tensors).read_bytes()
+
+
+def test_a_projector_counts_among_the_weights(bench: Bench, tmp_path: Path) -> None:
+    weights = _gguf(tmp_path / "m.gguf", "llama")
+    for projector in ("one", "two"):
+        sees = _gguf(tmp_path / "p.gguf", "clip", **{"general.name": projector})
+        name = bench.registry.add("ns/small:seeing", {"model": weights, "projector": sees})
+        finish(pull(bench.client, name, insecure=True))
+        assert len(bench.client.show(name).weights) == 2
+        assert _made(bench, name)
+        assert not _made(bench, name)
+
+
+def test_a_kind_that_gets_a_renderer_of_its_own_is_made_once(bench: Bench, tmp_path: Path) -> None:
+    """Seen with 0.33: a create adds it, and with it the template that is told is another."""
+    weights = _gguf(tmp_path / "m.gguf", "gemma4")
+    name = bench.registry.add("ns/small:gemma", {"model": weights})
+    finish(pull(bench.client, name, insecure=True))
+    assert _made(bench, name)
+    assert not _made(bench, name)
+    base, tag = bench.client.show(name), bench.client.show(f"{name}-2k-agentlaunch")
+    assert tag.voice != base.voice
+    assert tag.weights == base.weights
+
+
+def test_a_tag_of_the_users_own_with_a_name_of_ours_is_not_overwritten(pulled: Bench) -> None:
+    client, name = pulled.client, f"{pulled.model}-2k-agentlaunch"
+    _create(client, name, pulled.model, parameters={"num_ctx": 512})
+    before = client.show(name)
+    work = derive(client, pulled.model, context_tokens=CONTEXT)
+    assert _fails(work, Refused) == ("not-ours", 8)
+    assert client.show(name) == before
+    client.delete(name)
+
+
+def test_a_tag_of_ours_tells_what_it_was_made_from(pulled: Bench) -> None:
+    """By this it is ours still when the base has got other weights."""
+    assert _made(pulled, pulled.model)
+    name = f"{pulled.model}-2k-agentlaunch"
+    assert pulled.client.show(name).parent == pulled.model
+    pulled.client.delete(name)
+
+
+def test_a_model_that_needs_a_newer_ollama_is_refused_before_anything_is_made(
+    pulled: Bench,
+) -> None:
+    base = f"{pulled.model}-newer"
+    _create(pulled.client, base, pulled.model, requires="99.1.0")
+    work = derive(pulled.client, base, context_tokens=CONTEXT)
+    assert _fails(work, NotSupported) == ("ollama-too-old", 5)
+    assert f"{base}-2k-agentlaunch" not in [tag.name for tag in pulled.client.tags()]
+    _create(pulled.client, base, pulled.model, requires="0.14.0")
+    assert _made(pulled, base)
+    for tag in (f"{base}-2k-agentlaunch", base):
+        pulled.client.delete(tag)
+
+
+def test_a_load_never_shortens_what_another_asked_for(pulled: Bench) -> None:
+    client = pulled.client
+
+    def left_h(keep_alive: str | int) -> float:
+        (row,) = [finish(client.load(pulled.model, keep_alive=keep_alive))]
+        assert row.expires_at is not None
+        return (row.expires_at - datetime.now(timezone.utc)).total_seconds() / 3600
+
+    assert left_h("5m") == pytest.approx(1 / 12, abs=0.02)
+    assert left_h("2h") == pytest.approx(2, abs=0.02)
+    assert left_h("5m") == pytest.approx(2, abs=0.02)
+    assert left_h(-1) > 10_000
+    assert left_h("2h") > 10_000
+    client.unload(pulled.model)
 
 
 def test_a_base_that_is_not_there_is_not_pulled_in_passing(bench: Bench) -> None:
@@ -377,9 +494,9 @@ def test_a_create_tells_its_steps_and_keeps_what_the_base_had(pulled: Bench) -> 
         assert any(status.startswith("using existing layer sha256:") for status in seen)
     shown = client.show(tag)
     assert (shown.number("num_ctx"), shown.number("num_batch")) == (1024, 64)
-    assert shown.weights_digest == client.show(pulled.model).weights_digest
+    assert shown.weights == client.show(pulled.model).weights
     assert client.delete(tag) is True
-    assert client.show(pulled.model).weights_digest == shown.weights_digest
+    assert client.show(pulled.model).weights == shown.weights
 
 
 def test_the_list_of_openais_shape_names_the_same_models(pulled: Bench) -> None:
@@ -574,6 +691,8 @@ def test_a_server_that_wants_a_key_is_asked_with_the_key_it_was_given(fake: Olla
     [
         (Fault(503, b'{"error": "server busy, please try again"}'), EngineFailed, "engine-busy"),
         (Fault(500, b'{"error": "model requires more system memory"}'), MachineCannot, "no-memory"),
+        (Fault(500, b'{"error": "runner: OOM, killed"}'), MachineCannot, "no-memory"),
+        (Fault(500, b'{"error": "no room: bloom zooms"}'), EngineFailed, "engine-error"),
         (Fault(500, b'{"error": "unable to load model"}'), EngineFailed, "engine-error"),
         (Fault(400, b'{"error": "m cannot generate"}'), ModelUnavailable, "model-refused"),
     ],
@@ -603,7 +722,7 @@ def test_a_load_that_allocates_less_is_seen_with_its_share_of_main_memory(
 
 def test_a_model_displaced_right_after_its_load_is_not_called_loaded(fake: OllamaServer) -> None:
     fake.add("m")
-    fake.fault("/api/ps", *[Fault(body=b'{"models": []}')] * 2)
+    fake.fault("/api/ps", *[Fault(body=b'{"models": []}')] * 3)
     assert _fails(Client(fake.url).load("m"), EngineFailed) == ("not-loaded", 6)
 
 
@@ -616,6 +735,38 @@ def test_a_model_that_runs_under_another_tags_name_is_known_by_its_weights(
     first, second = (finish(client.load(name)) for name in ("one", "two"))
     assert [row.model for row in client.loaded()] == ["one:latest"]
     assert (second.model, second.context_tokens) == ("two", first.context_tokens)
+
+
+def test_a_model_whose_weights_are_not_named_is_not_taken_for_another(fake: OllamaServer) -> None:
+    for name in ("one", "two"):
+        fake.add(name, named=False, parameters={"num_ctx": 4096})
+    client = Client(fake.url)
+    finish(client.load("one"))
+    assert client.held("two") is None
+    assert finish(client.load("two")).model == "two:latest"
+
+
+def test_a_tag_without_named_weights_is_made_anew_only_after_its_base(fake: OllamaServer) -> None:
+    fake.add("m:1b", named=False)
+    client = Client(fake.url)
+
+    def made() -> bool:
+        return finish(derive(client, "m:1b", context_tokens=CONTEXT)).created
+
+    assert [made(), made()] == [True, False]
+    fake.add("m:1b", named=False)  # pulled again
+    assert [made(), made()] == [True, False]
+
+
+def test_a_tag_of_anothers_weights_with_our_name_and_context_is_not_overwritten(
+    fake: OllamaServer,
+) -> None:
+    fake.add("m:1b")
+    mine = {"weights": "e" * 64, "parameters": {"num_ctx": CONTEXT}, "parent": "mine:1b"}
+    fake.add("m:1b-2k-agentlaunch", **mine)
+    work = derive(Client(fake.url), "m:1b", context_tokens=CONTEXT)
+    assert _fails(work, Refused) == ("not-ours", 8)
+    assert fake.bodies("/api/create") == []
 
 
 def test_rows_that_make_no_sense_are_passed_over(fake: OllamaServer) -> None:
@@ -643,7 +794,7 @@ def test_a_tag_of_ours_with_the_weights_of_yesterday_is_made_anew(fake: OllamaSe
     fake.add("m:1b", weights="f" * 64)
     again = finish(derive(client, "m:1b", context_tokens=CONTEXT))
     assert again.created
-    assert client.show(again.name).weights_digest == f"sha256:{'f' * 64}"
+    assert client.show(again.name).weights == {f"sha256:{'f' * 64}"}
 
 
 def test_a_create_that_breaks_off_or_lies_is_a_failure(fake: OllamaServer) -> None:

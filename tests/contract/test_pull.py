@@ -8,6 +8,7 @@ import random
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,21 @@ from pytest_mock import MockerFixture
 import launcher
 import ollama_server
 import registry_server
+import schemas
+from agentlaunch import launch, plan
+from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.cli import main
 from agentlaunch.engines.ollama.client import Client
 from agentlaunch.engines.ollama.pull import pull
+from agentlaunch.errors import Refused
+from agentlaunch.machine import simulate
+from agentlaunch.models import catalog
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.models.store import Store
 from agentlaunch.progress import Progress
 from agentlaunch.settings import paths
+from agentlaunch.survey import AgentState, Survey
+from agentlaunch.talk import Policy, Talk
 from gguf_writer import small_llama, write_gguf
 from launcher import PROGRAM, Launcher
 from ollama_server import Fault, OllamaServer
@@ -68,7 +77,11 @@ def world(tmp_path: Path, ollama: OllamaServer) -> Launcher:
 
 
 def events(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
+    """The lines of a pull, each as its schema promises."""
+    rows = [json.loads(line) for line in text.splitlines()]
+    for row in rows:
+        schemas.check(row, "models-pull")
+    return rows
 
 
 def is_there(way: str, ref: str, ollama: OllamaServer, home: Path) -> bool:
@@ -142,6 +155,20 @@ def test_a_size_that_comes_to_light_on_the_way_is_held_against_the_limit(
     assert ollama.parts == {}
 
 
+def test_a_launch_with_yes_stops_at_the_limit_although_it_planned_with_less(
+    ref: str,
+) -> None:
+    world = Survey(simulate.load("ram=32GiB"), (), {}, catalog.load(), (), engine_installed=True)
+    where = launch.places(paths())
+    agents = {"claude-code": AgentState(AGENT, None, None, managed=False)}
+    made = plan.make_plan(replace(world, agents=agents), plan.Wish(AGENT), where)
+    made = replace(made, steps=(plan.Pull(ref, 1000),))
+    talk = Talk(Policy(yes=True))
+    with pytest.raises(Refused, match=r"more than the 2\.0 kB that --yes agrees"):
+        launch.prepare(made, talk, paths(), where, insecure=True, max_download_bytes=2000)
+    assert Store(paths().models, ours=True).find(parse_ref(ref)) is None
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_without_room_it_says_the_figures_and_the_place_and_asks_for_nothing(
     way: str,
@@ -159,7 +186,9 @@ def test_without_room_it_says_the_figures_and_the_place_and_asks_for_nothing(
     mocker.patch("agentlaunch.files.disk_free_bytes", return_value=1_000_000)
     assert main(["models", "pull", ref, "--insecure", "--yes", "--engine", way]) == 4
     said = capsys.readouterr().err
-    place = f"Ollama's store {theirs}" if way == "ollama" else str(paths().models)
+    place = "Ollama's store ~/.ollama/models"
+    if way == "embedded":
+        place = "~/.local/share/agentlaunch/models"
     assert f"needs 490 kB and 537 MB to spare in {place}, where 1.0 MB are free" in said
     assert ollama.bodies("/api/pull") == []
 
@@ -296,8 +325,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_pull_starts_there(
     stopped = re.search(r"stopped at (\d+) % \(([\d.]+) kB of 490 kB\)", terminal.seen)
     assert stopped is not None, terminal.seen
     assert 0 < int(stopped[1]) < 100
-    engine = " --engine ollama" if way == "ollama" else ""
-    command = f"  agentlaunch models pull {ref}{engine} --insecure"
+    command = f"  agentlaunch models pull {ref} --engine {way} --insecure"
     assert command in terminal.seen.replace("\r\n", "\n").splitlines()
     assert not is_there(way, ref, ollama, world.home)
     registry.bytes_per_s = None if way == "embedded" else 1_000_000
@@ -326,10 +354,9 @@ def test_a_termination_says_the_same_and_ends_with_143(
     out, _ = child.communicate(timeout=30)
     assert child.returncode == 143
     stopped, failure = events(out.decode())[-2:]
-    engine = " --engine ollama" if way == "ollama" else ""
     assert stopped["event"] == "stopped"
     assert stopped["total_bytes"] == TOTAL
-    assert stopped["command"] == f"agentlaunch models pull {ref}{engine} --insecure"
+    assert stopped["command"] == f"agentlaunch models pull {ref} --engine {way} --insecure"
     assert failure["error"]["exit"] == 143
 
 

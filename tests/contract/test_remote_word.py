@@ -17,7 +17,8 @@ from agentlaunch import settings
 from agentlaunch.cli import main
 from anthropic_server import AnthropicServer
 from launcher import fake_agent
-from ollama_server import running
+from ollama_server import OllamaServer, running
+from shaped_server import ShapedServer, bearer
 
 KEY = "sk-canary-0123456789"
 FAR = "http://192.0.2.1:8000"
@@ -117,6 +118,19 @@ def test_a_dry_run_names_the_host_and_what_would_be_asked(
     assert document["data"]["model"] == "m"
 
 
+def test_a_dry_run_sends_no_key_before_the_word_and_says_that_one_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTLAUNCH_ENGINE_KEY", KEY)
+    with ShapedServer({"GET /v1/models": (200, {"data": []})}, guard=bearer(KEY)) as server:
+        url = server.url.replace("127.0.0.1", "0.0.0.0")
+        assert main(["up", "claude-code", "--engine", url, "--dry-run"]) == 8
+        assert [row.headers.get("authorization") for row in server.requests] == [None]
+    said = capsys.readouterr().err
+    assert "before your word" in said
+    assert "--allow-remote" in said
+
+
 def test_the_flag_allows_it_once_and_keeps_nothing(
     far: tuple[AnthropicServer, str], become: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,9 +227,9 @@ def test_a_server_moved_by_the_settings_is_asked_there(
     assert main(["config", "set", "vllm_url", "http://169.254.169.254"]) == 8
 
 
-def test_an_ollama_elsewhere_needs_the_word_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def far_ollama(monkeypatch: pytest.MonkeyPatch) -> Iterator[OllamaServer]:
+    """An Ollama at this machine's own name, which is no loopback by its text, with a key."""
     name = socket.gethostname()
     try:
         here = socket.gethostbyname(name).startswith("127.")
@@ -224,9 +238,47 @@ def test_an_ollama_elsewhere_needs_the_word_too(
     if not here:
         pytest.skip("this machine's name does not lead to loopback")
     with running(name) as server:
-        monkeypatch.setenv("OLLAMA_HOST", f"http://{name}:{server.url.rpartition(':')[2]}")
-        assert main(["up", "claude-code", "--engine", "ollama", "--model", "qwen3:8b"]) == 8
+        monkeypatch.setenv("OLLAMA_HOST", f"http://{name}:{server.port}")
+        monkeypatch.setenv("AGENTLAUNCH_ENGINE_KEY", KEY)
+        monkeypatch.delenv("AGENTLAUNCH_ENGINE")
+        server.add("qwen3.5:4b", capabilities=("completion", "tools"))
+        yield server
+
+
+def _sent(server: OllamaServer) -> set[str | None]:
+    return {seen.authorization for seen in server.seen}
+
+
+@pytest.mark.parametrize("more", [(), ("--engine", "ollama"), ("--model", "qwen3.5:4b")])
+def test_an_ollama_elsewhere_needs_the_word_and_gets_no_key_before(
+    far_ollama: OllamaServer, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["up", "claude-code", "--no-input", *more]) == 8
     assert "--allow-remote" in capsys.readouterr().err
+    assert main(["up", "claude-code", "--dry-run", *more]) == 0
+    assert main(["models"]) == 0
+    assert _sent(far_ollama) == {None}
+
+
+def test_an_ollama_elsewhere_is_not_asked_where_another_engine_is_named(
+    far_ollama: OllamaServer, far: tuple[AnthropicServer, str]
+) -> None:
+    server, _url = far
+    assert main(["up", "claude-code", "--engine", server.url, "--dry-run"]) == 0
+    assert main(["up", "claude-code", "--engine", "embedded", "--offline", "--dry-run"]) == 0
+    assert far_ollama.seen == []
+
+
+def test_an_ollama_with_the_word_gets_its_key_and_serves(
+    far_ollama: OllamaServer, become: Any
+) -> None:
+    far_ollama.key = KEY
+    far_ollama.trained_tokens = 262_144
+    with pytest.raises(SystemExit):
+        main(["up", "claude-code", "--allow-remote"])
+    assert _sent(far_ollama) == {None, f"Bearer {KEY}"}
+    (call,) = become.call_args_list
+    assert "qwen3.5:4b-64k-agentlaunch" in call.args[1]
 
 
 # --- names ---------------------------------------------------------------------------------------
@@ -257,7 +309,8 @@ def test_every_option_of_a_server_stays_out_of_the_documents(
     server, url = far
     server.token = KEY
     monkeypatch.setenv("AGENTLAUNCH_ENGINE_KEY", KEY)
-    assert main(["up", "claude-code", "--engine", url, "--dry-run", "--json", "--debug", "-v"]) == 0
+    asked = ("up", "claude-code", "--engine", url, "--allow-remote", "--dry-run")
+    assert main([*asked, "--json", "--debug", "-v"]) == 0
     out, err = capsys.readouterr()
     assert KEY not in out + err
     assert "the key travel" in out

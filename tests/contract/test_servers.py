@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from agentlaunch.agents.claude_code import AGENT
-from agentlaunch.engines import remote_probe
 from agentlaunch.engines.presets import ALL, PRESETS, Target
 from agentlaunch.engines.remote import ALL_WIRES, RemoteFacts, RemoteModel, probe
 from agentlaunch.errors import AuthNeeded, EngineFailed, ModelUnavailable, UsageError
@@ -459,8 +458,7 @@ def test_a_sign_in_page_is_no_server() -> None:
         assert "sign-in page" in (caught.value.hint or "")
 
 
-def test_a_wire_that_is_slow_is_not_taken_for_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_probe, "FIRST_REQUEST_S", 0.2)
+def test_a_wire_that_is_slow_is_not_taken_for_missing() -> None:
     end = threading.Event()
 
     def slow(request: Recorded) -> Answer | None:
@@ -470,6 +468,41 @@ def test_a_wire_that_is_slow_is_not_taken_for_missing(monkeypatch: pytest.Monkey
 
     with ShapedServer(VLLM, guard=slow) as server:
         with pytest.raises(EngineFailed, match=r"did not (finish|answer)") as caught:
-            probe(server.url)
+            probe(server.url, deadline_s=1.0)
         end.set()
     assert "try again" in (caught.value.hint or "")
+
+
+def test_wires_are_asked_side_by_side() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def meet(request: Recorded) -> Answer | None:
+        if request.method == "POST":
+            together.wait()
+        return None
+
+    with ShapedServer({**VLLM, **WIRES}, guard=meet) as server:
+        assert probe(server.url).wires == ALL_WIRES
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("path", ["GET /v1/models", "POST /v1/messages"])
+def test_a_server_that_starts_is_neither_ready_nor_no_server(path: str, status: int) -> None:
+    answers = {**VLLM, path: (status, {"error": "Loading model"})}
+    with ShapedServer(answers) as server, pytest.raises(EngineFailed) as caught:
+        probe(server.url)
+    assert (caught.value.code, caught.value.exit_code) == ("engine-busy", 6)
+    assert "try again" in (caught.value.hint or "")
+
+
+def test_a_model_that_is_listed_twice_is_one() -> None:
+    twice = {**VLLM, "GET /v1/models": model_list({"id": "a"}, {"id": "a"})}
+    with ShapedServer(twice) as server:
+        assert probe(server.url).pick(None).name == "a"
+
+
+def test_no_key_is_sent_before_the_word() -> None:
+    with ShapedServer(VLLM) as server:
+        environ = {"AGENTLAUNCH_ENGINE_KEY": KEY}
+        look_at_remote(Target(server.url), AGENT.wires, environ, watched=False, keyed=False)
+    assert not [row for row in server.requests if "authorization" in row.headers]

@@ -143,5 +143,19 @@ def test_loopback_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) ->
         assert web.request("GET", url).json() == {}
 
 
+def test_in_wsl_a_private_address_never_goes_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with _server(_says(_reply(b"{}"))) as url:
+        private = url.replace("127.0.0.1", "0.0.0.0")
+        assert _fault(private).kind == "refused"
+        monkeypatch.setattr("platform.release", lambda: "5.15.167.4-microsoft-standard-WSL2")
+        assert web.request("GET", private).json() == {}
+        assert _fault("http://host.invalid").kind == "refused"  # a name is the proxy's matter
+
+
 def test_a_url_that_is_none_is_a_fault() -> None:
     assert _fault("http://[::1").kind == "broken"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 import schemas
 from agentlaunch.cli import main
@@ -124,6 +125,40 @@ class TestJournal:
         error = _failed(capsys, "ollama")
         assert error["code"] == "no-log"
         assert "docker logs" in error["hint"]
+
+
+def test_watching_goes_on_when_a_launch_begins_the_log_anew(
+    logs: Path, mocker: MockerFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = logs / "engine-a.log"
+    _write(log, 1_000)
+
+    def append(text: str) -> None:
+        with log.open("a") as stream:
+            stream.write(text)
+
+    def rotate() -> None:
+        append("old, last\n")
+        log.replace(logs / "engine-a.log.1")
+
+    def restart() -> None:
+        log.write_text("new, first\n")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    steps = iter([lambda: append("old, more\n"), rotate, restart, lambda: append("new, 2\n"), stop])
+    mocker.patch(
+        "agentlaunch.commands.engine_logs.time.sleep", side_effect=lambda _s: next(steps)()
+    )
+    assert main(["engines", "logs", "--watch"]) == 130
+    assert capsys.readouterr().out.splitlines() == [
+        "line of engine-a.log",
+        "old, more",
+        "old, last",
+        "new, first",
+        "new, 2",
+    ]
 
 
 def test_a_model_that_no_engine_runs_has_no_log(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -22,7 +23,9 @@ from agentlaunch.cli import main
 from agentlaunch.commands import engines
 from agentlaunch.commands.engines import Row
 from agentlaunch.engines.base import EngineState, Loaded
-from agentlaunch.engines.ollama import wsl
+from agentlaunch.engines.ollama import update, wsl
+from agentlaunch.errors import EngineFailed
+from agentlaunch.settings import load as load_settings
 from agentlaunch.settings import paths
 from agentlaunch.talk import Policy, Talk
 from ollama_server import OllamaServer
@@ -198,11 +201,11 @@ def test_a_password_in_the_address_is_never_shown(
     assert "s3cret" not in shown(capsys)
 
 
-def test_ollama_on_the_windows_host_is_updated_there(
-    ollama: OllamaServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(wsl, "windows_addresses", lambda: ("127.0.0.1",))
-    assert row(capsys, "ollama")["update"] == "on Windows: winget upgrade Ollama.Ollama"
+def test_ollama_on_the_windows_host_is_updated_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wsl, "windows_addresses", lambda: ("172.20.0.1",))
+    there = update.how_at("http://172.20.0.1:11434")
+    assert there == "on Windows: winget upgrade Ollama.Ollama"
+    assert update.how_at("http://172.20.0.2:11434") == update.ELSEWHERE
 
 
 # --- the server of the settings ------------------------------------------------------------
@@ -226,7 +229,7 @@ def test_the_server_of_the_settings_is_a_row(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "wants a key"), (500, "answered 500"), (302, "redirects")]
+    ("status", "words"), [(500, "answered 500"), (302, "redirects"), (503, "not ready")]
 )
 def test_a_server_that_refuses_is_a_row_with_its_reason(
     status: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -246,6 +249,28 @@ def test_the_key_goes_along(
         monkeypatch.setenv("AGENTLAUNCH_ENGINE", server.url)
         monkeypatch.setenv("AGENTLAUNCH_ENGINE_KEY", "k1")
         assert row(capsys, "remote")["reachable"] is True
+
+
+def test_a_server_that_wants_a_key_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ShapedServer({"GET /v1/models": (200, SERVED)}, guard=bearer("k1")) as server:
+        monkeypatch.setenv("AGENTLAUNCH_ENGINE", server.url)
+        found = row(capsys, "remote")
+        assert (found["reachable"], "wants a key" in found["detail"]) == (True, True)
+        assert "unreachable" not in shown(capsys)
+
+
+def test_a_companys_service_is_asked_once_however_often_it_is_shown(
+    monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture
+) -> None:
+    monkeypatch.setenv("AGENTLAUNCH_ENGINE", "anthropic")
+    monkeypatch.setenv("AGENTLAUNCH_ALLOWED_HOSTS", "https://api.anthropic.com")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k-of-this-test")
+    asked = mocker.patch("agentlaunch.engines.remote.probe", side_effect=EngineFailed("away"))
+    values = load_settings()
+    shown = [engines.look(values)[-1] for _ in range(2)]
+    assert (shown[0].reachable, shown[1], asked.call_count) == (False, shown[0], 1)
 
 
 def test_another_machine_is_asked_nothing_before_the_users_word(
@@ -287,6 +312,63 @@ def test_of_ollama_only_our_tags_are_unloaded(
     assert list(ollama.loaded) == ["theirs:latest"]
     assert OURS in ollama.models  # nothing was deleted
     assert "holds no model of ours" in shown(capsys, "stop", "ollama")
+
+
+@pytest.mark.parametrize(
+    ("kept", "left", "recent"),
+    [
+        ("", None, False),
+        ("", timedelta(minutes=-1), False),
+        ("", timedelta(minutes=104), False),
+        ("", timedelta(minutes=106), True),
+        ("", timedelta(days=100_000), True),
+        ("30m", timedelta(minutes=14), False),
+        ("30m", timedelta(minutes=16), True),
+    ],
+)
+def test_what_is_left_of_its_time_tells_when_a_model_was_used(
+    kept: str, left: timedelta | None, recent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_KEEP_ALIVE", kept)
+    end = None if left is None else datetime.now(timezone.utc) + left
+    assert engines.had_a_word(Loaded("m", None, None, None, expires_at=end)) is recent
+
+
+def test_what_a_session_may_use_is_unloaded_only_by_force(
+    ollama: OllamaServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(ollama, OURS, 65536)
+    soon = datetime.now(timezone.utc) + timedelta(hours=2)
+    monkeypatch.setattr(ollama_server, "EXPIRES", soon.isoformat())
+    error = told(capsys, "engines", "stop", "ollama", "--yes", status=8)["error"]
+    assert (error["code"], "--force" in error["hint"]) == ("engine-in-use", True)
+    assert OURS in error["message"]
+    assert list(ollama.loaded) == [OURS]
+    document = told(capsys, "engines", "stop", "ollama", "--yes", "--force")
+    assert document["data"]["stopped"] == [OURS]
+
+
+@pytest.mark.parametrize(("typed", "left"), [("\n", [OURS]), ("n\n", [OURS]), ("y\n", [])])
+def test_a_person_is_asked_with_no_for_an_answer_where_it_was_just_used(
+    typed: str, left: list[str], ollama: OllamaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(ollama, OURS, 65536)
+    soon = datetime.now(timezone.utc) + timedelta(hours=2)
+    monkeypatch.setattr(ollama_server, "EXPIRES", soon.isoformat())
+    screen = Screen()
+    monkeypatch.setattr("sys.stdin", Screen(typed))
+    monkeypatch.setattr("sys.stderr", screen)
+    assert main(["engines", "stop", "ollama", "--yes"]) == 0
+    said = " ".join(screen.getvalue().split())
+    assert f"{OURS}, 65,536 tokens" in said
+    assert "2 h left" in said or "120 min left" in said
+    assert "[y/N]" in said
+    assert list(ollama.loaded) == left
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_nothing_is_unloaded_unasked(

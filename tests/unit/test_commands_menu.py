@@ -13,7 +13,7 @@ from pytest_mock import MockerFixture
 
 import ollama_server
 import schemas
-from agentlaunch import records
+from agentlaunch import records, survey
 from agentlaunch.agents import AGENTS
 from agentlaunch.cli import main
 from agentlaunch.commands import menu
@@ -48,7 +48,10 @@ class Person:
             patch.setattr("sys.stderr", screen)
             patch.setenv("TERM", "dumb")
             patch.setenv("COLUMNS", "140")
-            assert main(["--offline"]) == status
+            patch.setenv(
+                "HTTPS_PROXY", "http://127.0.0.1:1"
+            )  # no registry: the catalog knows sizes
+            assert main([]) == status
         assert self.capsys.readouterr().out == ""  # a question is talk
         return screen.getvalue()
 
@@ -97,9 +100,19 @@ def test_the_model_is_chosen_after_the_agent(answer: str, word: str, person: Per
     talk = person.types(f"\n{answer}\nn\n")
     marked = _marked(talk)
     assert list(marked) == ["recommended", "smarter"]  # nothing good is faster here
-    assert f"the same as: agentlaunch up claude-code --model {marked[word]} --offline\n" in talk
+    # The pick is what `up` takes by itself: named, it would overrule what a launch refuses.
+    named = "" if word == "recommended" else f" --model {marked[word]}"
+    assert f"the same as: agentlaunch up claude-code{named}\n" in talk
     assert f"model    {marked[word]}," in talk
     assert talk.endswith("nothing was done\n")
+
+
+@pytest.mark.parametrize(("answer", "looks"), [("1", 1), ("2", 2)])
+def test_what_was_looked_at_for_the_menu_is_not_looked_at_again_for_the_pick(
+    answer: str, looks: int, person: Person
+) -> None:
+    person.types(f"\n{answer}\nn\n")
+    assert survey.look.call_count == looks  # type: ignore[attr-defined] # a mock here
 
 
 @pytest.mark.parametrize("text", ["q\n", "7\n", "\nq\n", "\n999\n", "", "\n", "\n²\n", "-1\n"])
@@ -123,7 +136,7 @@ def test_a_model_of_the_settings_is_not_asked_for(person: Person) -> None:
     paths().user_file.write_text('model = "qwen3.5:4b"\n')
     talk = person.types("\nn\n")
     assert "Which model" not in talk
-    assert "the same as: agentlaunch up claude-code --offline\n" in talk
+    assert "the same as: agentlaunch up claude-code\n" in talk
     assert "model    qwen3.5:4b," in talk
 
 
@@ -313,6 +326,7 @@ def test_a_command_line_can_be_typed_as_it_stands() -> None:
     flags: dict[str, object | None] = {"agent": "claude-code", "model": "/my files/m.gguf"}
     assert command_line(flags) == "agentlaunch up claude-code --model '/my files/m.gguf'"
     assert command_line({"agent": "pi", "model": None}) == "agentlaunch up pi"
+    assert command_line({"agent": "pi"}, offline=True) == "agentlaunch up pi --offline"
 
 
 # --- nobody to ask -------------------------------------------------------------------------

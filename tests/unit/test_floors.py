@@ -37,7 +37,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 SAME_FLOOR = {
     ("errors", "files"), ("files", "errors"), ("progress", "units"),
     ("managed", "process"), ("managed", "settings"), ("user_file", "settings"),
-    ("web", "endpoint"), ("policy", "endpoint"),
+    ("web", "endpoint"), ("policy", "endpoint"), ("settings", "endpoint"),
     ("engines", "models"), ("models", "machine"),
     ("cli", "arguments"), ("__main__", "cli"),
 }  # fmt: skip

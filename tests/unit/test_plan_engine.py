@@ -18,7 +18,7 @@ from agentlaunch.models import catalog
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.models.store import Store, StoredModel
 from agentlaunch.plan import EngineChoice, Wish, choose_engine
-from agentlaunch.survey import Survey
+from agentlaunch.survey import OllamaFault, Survey
 
 CATALOG = catalog.load()
 URL = "http://127.0.0.1:11434"
@@ -80,8 +80,25 @@ def test_one_without_the_wire_of_the_agent_is_passed_over_and_said() -> None:
 
 
 def test_a_host_that_was_named_and_does_not_answer_is_said() -> None:
-    choice = choose_engine(world(None, ollama_fault="nothing answers"), Wish(AGENT))
-    assert choice.warning == (
-        "ollama-unreachable",
-        "OLLAMA_HOST is set, but not used: nothing answers",
+    fault = OllamaFault("nothing answers", "start it")
+    choice = choose_engine(world(None, ollama_fault=fault), Wish(AGENT))
+    assert choice == EngineChoice(
+        "embedded",
+        "no Ollama can be used here",
+        ("ollama-unusable", "Ollama is not used: nothing answers (start it)"),
     )
+
+
+def test_one_that_answers_and_is_in_trouble_is_no_reason_to_bring_another() -> None:
+    fault = OllamaFault("too many requests waiting", answers=True)
+    assert chosen(world(None, ollama_fault=fault)) == "ollama"
+
+
+def test_models_that_we_downloaded_are_used_where_ollama_has_none() -> None:
+    stored = (
+        StoredModel(parse_ref("qwen3.5:9b"), Path("w"), None, 1, Store(Path("s"), ours=True)),
+    )
+    tag = Tag("qwen3.5:4b", None, 1, None, None, None, None, cloud=False)
+    assert chosen(world(RUNNING, stored=stored)) == "embedded"
+    assert chosen(world(replace(RUNNING, tags=(tag,)), stored=stored)) == "ollama"
+    assert chosen(world(RUNNING, "ram=32GiB,gpu=RTX 3060:12GiB", stored=stored)) == "ollama"

@@ -132,7 +132,10 @@ def test_an_old_version_and_another_machine_are_warned_about() -> None:
     old = dict(make(facts(tag("qwen3.5:9b"), version="0.16.0")).warnings)
     assert "known security hole" in old["ollama-unsafe"]
     away = facts(tag("qwen3.5:9b"), client=Client("http://10.0.0.7:11434"))
-    assert dict(make(away).warnings)["remote-engine"] == "your code goes to http://10.0.0.7:11434"
+    assert (
+        dict(make(away).warnings)["remote-engine"]
+        == "your code leaves this machine: it goes to http://10.0.0.7:11434"
+    )
 
 
 def test_less_context_is_tried_by_as_much_as_did_not_fit() -> None:

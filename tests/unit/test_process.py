@@ -279,3 +279,9 @@ def test_the_exit_status_and_the_signals_are_the_programs_own() -> None:
     for body, status in (("exit $X", 5), ("kill -TERM $$; exit 1", -signal.SIGTERM)):
         done = subprocess.run([sys.executable, "-c", script, body], check=False, timeout=30)
         assert done.returncode == status
+
+
+def test_on_windows_a_background_child_leaves_console_and_group() -> None:
+    new_process_group, detached = 0x200, 0x8  # winbase.h
+    assert process.background_flags("win32") == new_process_group | detached
+    assert process.background_flags("linux") == process.background_flags("darwin") == 0

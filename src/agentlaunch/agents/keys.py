@@ -27,6 +27,8 @@ PROVIDER_KEYS: tuple[str, ...] = (
     "HUGGINGFACE_API_KEY",
     "LITELLM_API_KEY",
     "LITELLM_MASTER_KEY",
+    "LLAMA_API_KEY",
+    "LM_API_TOKEN",
     "MISTRAL_API_KEY",
     "MOONSHOT_API_KEY",
     "OLLAMA_API_KEY",
@@ -34,6 +36,7 @@ PROVIDER_KEYS: tuple[str, ...] = (
     "OPENROUTER_API_KEY",
     "PERPLEXITY_API_KEY",
     "TOGETHER_API_KEY",
+    "VLLM_API_KEY",
     "XAI_API_KEY",
     "ZAI_API_KEY",
 )

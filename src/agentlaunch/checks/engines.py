@@ -53,6 +53,9 @@ def chosen(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
         return []
     if server.answered == "yes":
         return [Finding("engine", "ok", f"the engine of the settings answers at {server.url}")]
+    if server.answered == "not-asked":
+        text = f"the engine of the settings is at {server.url}, which was not asked: no word for it"
+        return [Finding("engine", "info", text, server.way_out)]
     text = f"the engine of the settings does not answer at {server.url}: {server.detail}"
     return [Finding("engine", "error", text, "agentlaunch config unset engine")]
 

@@ -44,6 +44,7 @@ def run(
     if runs < 1:
         raise UsageError("--runs must be 1 or more", code="bad-value")
     asked = replace(looking.look(talk, {**flags, "model": ref}, ()), allow_remote=allow_remote)
+    looking.refuse_project_endpoint(asked.model)
     if asked.server is not None:
         facts = looking.look_at_server(talk, asked, asked.server, remote.ALL_WIRES)
         made = of_remote(talk, asked, facts, runs)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentlaunch import plan, records
+from agentlaunch import plan, policy, records
 from agentlaunch.commands import looking
 from agentlaunch.commands.benched import Bench, keep, measure
 from agentlaunch.engines import remote
 from agentlaunch.engines.base import ServeRequest
 from agentlaunch.engines.ollama.facts import NAME
-from agentlaunch.errors import EngineFailed, ModelUnavailable, UsageError
+from agentlaunch.errors import EngineFailed, ModelUnavailable
 from agentlaunch.launch import ollama as launch_ollama
 from agentlaunch.models import measured
+from agentlaunch.plan.remote import context_of
 from agentlaunch.proof import speed as proof
 from agentlaunch.talk import Talk
 
@@ -20,14 +21,9 @@ from agentlaunch.talk import Talk
 def of_remote(talk: Talk, asked: looking.Asked, facts: remote.RemoteFacts, runs: int) -> Bench:
     """Nothing is kept: which weights and which machine stand behind an address is not known."""
     model = facts.pick(asked.wish.model)
-    context = asked.wish.context_tokens or model.context_tokens
-    if context is None:
-        raise UsageError(
-            f"{facts.url} does not say how large its context is",
-            hint="say it with --context N (tokens)",
-            code="needs-context",
-        )
-    context = min(context, model.context_tokens or context)
+    context = context_of(facts, model, asked.wish.context_tokens)
+    for code, said in policy.host_warnings(facts.url, facts.key, what="a made-up text"):
+        talk.warn(said, code=code)
     served = talk.follow(remote.Remote(facts).serve(ServeRequest(model.name, None, context)))
     subject = proof.subject_of(
         served.endpoint, llama_cpp=facts.kind == "llama.cpp", ignore_eos=facts.kind == "vllm"

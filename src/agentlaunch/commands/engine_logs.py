@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from agentlaunch import files, process, settings
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp
 from agentlaunch.engines.ollama import life, wsl
+from agentlaunch.engines.ollama.facts import NAME
 from agentlaunch.errors import EngineFailed, UsageError
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
@@ -28,7 +30,7 @@ def logs(talk: Talk, name: str | None, *, watch: bool) -> Result | None:
     if watch and talk.policy.json:
         raise UsageError("--watch has no single JSON document", hint="leave --watch away")
     paths = settings.paths()
-    if name is not None and name.lower() == life.NAME:
+    if name is not None and name.lower() == NAME:
         log = _newest([life.log_path(paths), *own_logs(os.environ)])
         if log is None:
             return _journal(talk, watch=watch)
@@ -102,15 +104,34 @@ def _where() -> str:
 
 
 def _follow(talk: Talk, log: Path) -> None:
-    at = log.stat().st_size
-    while True:
-        time.sleep(LOOK_S)
-        with log.open("rb") as stream:
-            stream.seek(at)
+    """What is written from now on, also after a launch has begun the log anew."""
+    stream: BinaryIO = log.open("rb")
+    try:
+        stream.seek(0, os.SEEK_END)
+        while True:
+            time.sleep(LOOK_S)
+            anew = _opened_anew(log, stream)
             new = stream.read()
-        at += len(new)
-        if new:
-            talk.answer(new.decode("utf-8", "replace").rstrip("\n"))
+            if anew is not None:
+                stream.close()
+                stream = anew
+                new += stream.read()
+            if new:
+                talk.answer(new.decode("utf-8", "replace").rstrip("\n"))
+    finally:
+        stream.close()
+
+
+def _opened_anew(log: Path, stream: BinaryIO) -> BinaryIO | None:
+    """The log's new file where the one that we read was renamed or cut; None while it goes on, or
+    between the two."""
+    try:
+        there = log.stat()
+        if os.path.samestat(there, os.fstat(stream.fileno())) and there.st_size >= stream.tell():
+            return None
+        return log.open("rb")
+    except OSError:
+        return None
 
 
 def _others(paths: Paths, shown: Path) -> list[Path]:

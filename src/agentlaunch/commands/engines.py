@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import os
-import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,26 +13,33 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from agentlaunch import keys, policy, settings, survey
+from agentlaunch import keys, policy, settings
+from agentlaunch.commands import permission
 from agentlaunch.commands.result import Result
+from agentlaunch.endpoint import Wire, without_secrets
 from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import EngineState, Loaded
-from agentlaunch.engines.ollama import life, wsl
+from agentlaunch.engines.ollama import keep, life, update
 from agentlaunch.engines.ollama.derive import parse_derived
+from agentlaunch.engines.ollama.facts import NAME
 from agentlaunch.engines.ollama.replies import cpu_share
-from agentlaunch.engines.ollama.update import ELSEWHERE, Lack, how, lacks
-from agentlaunch.errors import AgentlaunchError, EngineFailed, UsageError
+from agentlaunch.engines.ollama.update import Lack, lacks
+from agentlaunch.errors import AgentlaunchError, AuthNeeded, EngineFailed, Refused, UsageError
 from agentlaunch.launch import meanwhile
 from agentlaunch.settings import Value
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_memory, plural
 
 WATCH_S = 2.0
+ROW_S = 3.0
+"""How long a row may wait for somebody else's server."""
 MOST_NAMED = 4
 """Models of one server that a row names; JSON has every one."""
 CLEAR = "\x1b[H\x1b[2J"
 PINNED = "a launch brings the pinned version"
 BROUGHT = "a launch brings it, after asking"
+RECENT = timedelta(minutes=15)
+"""A session may pause for so long between two words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,56 +105,60 @@ def _embedded(state: EngineState) -> Row:
 def _ollama() -> Row:
     environ = os.environ
     state = life.state(environ)
-    state = dataclasses.replace(
-        state, url=_without_user(state.url), detail=_without_user(state.detail)
-    )
+    state = dataclasses.replace(state, url=_masked(state.url), detail=_masked(state.detail))
     if state.url is None:
         if state.detail is None and environ.get("OLLAMA_HOST"):
-            url = _without_user(life.client_of(environ).url)
+            url = without_secrets(life.client_of(environ).url)
             state = dataclasses.replace(state, detail=f"nothing answers at {url} (OLLAMA_HOST)")
         if state.state == "missing":
             return Row(state, update=None if state.detail else life.how_to_install())
-    return Row(state, update=_how_to_update(state), lacks=lacks(state.version))
+    return Row(state, update=update.how_at(state.url), lacks=lacks(state.version))
 
 
-def _how_to_update(state: EngineState) -> str:
-    if state.state == "remote":
-        return ELSEWHERE
-    if any(f"//{address}:" in (state.url or "") for address in wsl.windows_addresses()):
-        return f"on Windows: {how(None, 'win32')}"
-    program = life.installed()
-    try:
-        return how(program.resolve() if program is not None else None)
-    except (OSError, RuntimeError):
-        return how(program)
+def _masked(text: str | None) -> str | None:
+    return None if text is None else without_secrets(text)
 
 
 def _named(values: dict[str, Value], *, wires: bool) -> Row | None:
     """The server that the settings name; None where they name none, or what is no address."""
     name = values["engine"].value
-    if name is None or str(name).lower() in (llama_cpp.LlamaCpp.name, life.NAME):
+    if name is None or str(name).lower() in (llama_cpp.LlamaCpp.name, NAME):
         return None
-    row = EngineState(str(name), "remote", None, None, ())
+    row = EngineState(without_secrets(str(name)), "remote", None, None, ())
     try:
         target = remote.resolve(str(name), {key: one.value for key, one in values.items()})
-        row = dataclasses.replace(
-            row, name=target.preset.name if target.preset else "remote", url=target.url
-        )
-        if not policy.allows(values[policy.SETTING].value, target.url):
-            return Row(dataclasses.replace(row, detail="not asked: it is another machine"))
-        key = keys.from_environment(target.key_variables, os.environ)
-        facts = remote.probe(
-            target.url, key=key, wires=remote.ALL_WIRES if wires else (), preset=target.preset
-        )
     except AgentlaunchError as error:
-        return Row(dataclasses.replace(row, detail=_without_user(error.message)), reachable=False)
+        return Row(dataclasses.replace(row, detail=error.message), reachable=False)
+    hosted = target.preset is not None and target.preset.hosted
+    row = dataclasses.replace(
+        row, name=target.preset.name if target.preset else "remote", url=target.url
+    )
+    if not policy.allows(values[policy.SETTING].value, target.url):
+        return Row(dataclasses.replace(row, detail="not asked: it is another machine"))
+    key = keys.from_environment(target.key_variables, os.environ)
+    if hosted and not key:  # the keyring may wait for somebody to unlock it
+        detail = f"not asked: it wants a key, and none of {', '.join(target.key_variables)} is set"
+        return Row(dataclasses.replace(row, detail=detail))
+    ask = _asked_once if hosted else _asked
+    return ask(row, target, key, remote.ALL_WIRES if wires else ())
+
+
+def _asked(row: EngineState, target: remote.Target, key: str, wires: tuple[Wire, ...]) -> Row:
+    try:
+        facts = remote.probe(
+            target.url, key=key, wires=wires, preset=target.preset, deadline_s=ROW_S
+        )
+    except AuthNeeded as error:
+        return Row(dataclasses.replace(row, detail=error.message), reachable=True)
+    except AgentlaunchError as error:
+        detail = without_secrets(error.message)
+        return Row(dataclasses.replace(row, detail=detail), reachable=False)
     (state,) = remote.Remote(facts, name=row.name).states()
     return Row(state, reachable=True)
 
 
-def _without_user(text: str | None) -> str | None:
-    """An address or a sentence with one, without the password that may stand in it."""
-    return None if text is None else re.sub(r"//[^/@\s]*@", "//***@", text)
+_asked_once = functools.lru_cache(maxsize=1)(_asked)
+"""A company's service is not polled: `--watch` shows what it said first."""
 
 
 # ---- for a person -------------------------------------------------------------------------
@@ -236,13 +247,13 @@ def _time_left(expires_at: datetime | None) -> str:
 # ---- stop ---------------------------------------------------------------------------------
 
 
-def stop(talk: Talk, name: str | None, *, force: bool) -> Result:
+def stop(talk: Talk, name: str | None, *, force: bool, allow_remote: bool = False) -> Result:
     """Stop our engines, or the one with a model; `ollama`: unload what we made, no more.
 
-    Raises `Refused` under a running session.
+    Raises `Refused` under a running session, and for an Ollama elsewhere without the user's word.
     """
-    if name is not None and name.lower() == life.NAME:
-        return _unload(talk)
+    if name is not None and name.lower() == NAME:
+        return _unload(talk, force=force, allow_remote=allow_remote)
     engine = llama_cpp.LlamaCpp(settings.paths())
     chosen = [row for row in engine.running() if name in (None, row.model)]
     if name is not None and not chosen:
@@ -252,21 +263,56 @@ def stop(talk: Talk, name: str | None, *, force: bool) -> Result:
     return _stopped(stopped, text)
 
 
-def _unload(talk: Talk) -> Result:
+def _unload(talk: Talk, *, force: bool, allow_remote: bool) -> Result:
     """Ollama is somebody's server and goes on; only the tags of ours leave its memory."""
-    facts = survey.look_at_ollama(os.environ)
-    held = [row.model for row in facts.loaded if parse_derived(row.model) is not None]
+    facts = permission.ollama_for(
+        talk,
+        "What launches loaded there is unloaded, perhaps under somebody's session.",
+        allowed=settings.load()[policy.SETTING].value,
+        once=allow_remote,
+    )
+    rows = [row for row in facts.loaded if parse_derived(row.model) is not None]
+    held = [row.model for row in rows]
     if facts.version is None:
         return _stopped([], "Ollama does not run")
     goes_on = f"the server at {facts.client.url} goes on"
     if not held:
         return _stopped([], f"Ollama holds no model of ours; {goes_on}")
     names = ", ".join(held)
-    if not talk.ask(f"Unload {names} from Ollama ({goes_on})?", flag="--yes"):
+    for row in rows:
+        talk.say(f"  {_loaded(row)}")
+    if not _may_unload(talk, rows, f"Unload {names} from Ollama ({goes_on})?", force=force):
         return _stopped([], "nothing was done")
     for model in held:
         facts.client.unload(model)
     return _stopped(held, f"unloaded {names}; {goes_on}")
+
+
+def _may_unload(talk: Talk, rows: Sequence[Loaded], question: str, *, force: bool) -> bool:
+    """Ollama does not tell who uses a model, only how long it stays: one that had a word a moment
+    ago may be a session's, and is unloaded by a person's yes or by `--force`, not by `--yes`."""
+    busy = ", ".join(row.model for row in rows if had_a_word(row))
+    if force or not busy:
+        return talk.ask(question, flag="--yes")
+    text = f"{busy} had a word within the last {RECENT.seconds // 60} minutes"
+    if not talk.may_ask:
+        raise Refused(
+            f"{text}: a session may go on there",
+            hint="agentlaunch engines stop ollama --force --yes",
+            code="engine-in-use",
+        )
+    asking = dataclasses.replace(talk, policy=dataclasses.replace(talk.policy, yes=False))
+    talk.say(f"{text}: a session may go on there, which would wait for it to be loaded again")
+    return asking.ask(question, flag="--force", default=False)
+
+
+def had_a_word(row: Loaded) -> bool:
+    """Was it used recently? What is left of the time that a launch of ours keeps it tells when its
+    last word was; one that is kept for ever may have had one."""
+    if row.expires_at is None:
+        return False
+    kept = timedelta(seconds=keep.seconds(keep.chosen(os.environ)) or 0)
+    return row.expires_at - datetime.now(timezone.utc) > kept - RECENT
 
 
 def _stopped(names: list[str], text: str) -> Result:

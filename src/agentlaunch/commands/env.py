@@ -103,11 +103,21 @@ def _find(made: plan.LaunchPlan, paths: settings.Paths) -> _Found:
 
 def _on_ollama(made: plan.LaunchPlan, facts: OllamaFacts) -> _Found:
     """The server with the tag that a launch made; the model is loaded by the first request."""
-    tag = next(step.tag for step in made.steps if isinstance(step, plan.Derive))
-    if facts.version is None or facts.tag(tag) is None:
+    step = next(step for step in made.steps if isinstance(step, plan.Derive))
+    tag, fault = step.tag, None
+    if facts.version is None:
+        fault = "Ollama does not run"
+    elif facts.tag(tag) is None:
+        fault = f"Ollama has no tag {tag}"
+    elif facts.client.show(tag).number("num_ctx") != step.context_tokens:
+        fault = f"the tag {tag} of Ollama has another context than its name says"
+    if fault is not None:
+        wish = made.wish
+        context = f" --context {wish.context_tokens}" if wish.context_tokens else ""
         raise EngineFailed(
-            f"Ollama has no tag {tag}" if facts.version is not None else "Ollama does not run",
-            hint=f"make it with a launch: agentlaunch up {made.wish.agent.name} --engine ollama",
+            fault,
+            hint="make it with a launch: "
+            f"agentlaunch up {wish.agent.name} --engine ollama --model {made.model.id}{context}",
             code="engine-not-running",
         )
     endpoint = Endpoint(facts.client.url, facts.wires, tag, facts.client.key or TOKEN)

@@ -13,12 +13,14 @@ from agentlaunch.agents import find as find_agent
 from agentlaunch.agents.arguments import refuse_reserved
 from agentlaunch.agents.base import Agent
 from agentlaunch.commands import permission
-from agentlaunch.endpoint import Wire
+from agentlaunch.endpoint import Wire, is_loopback
 from agentlaunch.engines import remote
+from agentlaunch.engines.ollama.derive import parse_derived
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.engines.ollama.replies import Tag
 from agentlaunch.errors import (
     AgentlaunchError,
+    AuthNeeded,
     ModelUnavailable,
     Refused,
 )
@@ -54,6 +56,8 @@ class Asked:
     allowed_hosts: str | None = None
     allow_remote: bool = False
     rehearsal: bool = False
+    model: settings.Value | None = None
+    """Where the wish's model comes from: refused where it is taken, not where it only stands."""
 
 
 def look(
@@ -71,7 +75,6 @@ def look(
     name = values["agent"].value or survey.remembered_agent(paths) or DEFAULT_AGENT
     agent = find_agent(str(name))
     refuse_reserved(agent.title, agent.reserved, tuple(args))
-    refuse_project_endpoint(values["model"])
     named = values["engine"].value
     wish = plan.Wish(
         agent=agent,
@@ -86,8 +89,9 @@ def look(
         first_word_limit_s=float(values["first_word_limit"].value),
         offline=talk.policy.offline,
     )
+    wish = _of_tag(wish)
     talk.detail("looking at this machine")
-    seen = see(paths, simulate)
+    seen = see(paths, simulate, named, values[policy.SETTING].value)
     chosen = plan.choose_engine(seen, wish) if named is None else None
     engine = str(named) if chosen is None else chosen.name
     return Asked(
@@ -102,16 +106,41 @@ def look(
         idle_minutes=int(values["idle_minutes"].value),
         server=server_of(engine, values),
         allowed_hosts=values[policy.SETTING].value,
+        model=values["model"],
     )
 
 
-def see(paths: Paths, simulate: str | None) -> survey.Survey:
-    """This machine, or the one of a spec or facts file; raises `UsageError` for neither."""
+def _of_tag(wish: plan.Wish) -> plan.Wish:
+    """A tag of ours, as `ollama list` names it, is its model at its context."""
+    ours = parse_derived(wish.model) if wish.model is not None else None
+    if ours is None:
+        return wish
+    tokens = wish.context_tokens or ours.context_tokens
+    return replace(wish, model=ours.base, context_tokens=tokens)
+
+
+def see(
+    paths: Paths, simulate: str | None, engine: str | None = None, allowed: str | None = None
+) -> survey.Survey:
+    """This machine, or the one of a spec or facts file; raises `UsageError` for neither.
+
+    Ollama is not asked where another `engine` is named, and gets a key only where its host is
+    `allowed`.
+    """
     if simulate is None:
-        return survey.look(paths)
+        wanted = engine is None or engine.lower() == OLLAMA
+        return survey.look(paths, ollama=wanted, keyed=wanted and _has_word(allowed))
     from agentlaunch.machine import simulate as machines
 
     return survey.simulated(machines.load(simulate))
+
+
+def _has_word(allowed: str | None) -> bool:
+    """Has the host that OLLAMA_HOST names the user's word?"""
+    try:
+        return policy.allows(allowed, survey.ollama_url(os.environ))
+    except ValueError:  # no address at all, which the look tells
+        return False
 
 
 def check_settings_files(talk: Talk, asked: Asked) -> None:
@@ -124,9 +153,9 @@ def check_settings_files(talk: Talk, asked: Asked) -> None:
         talk.warn(text, code="settings-overridden")
 
 
-def refuse_project_endpoint(model: settings.Value) -> None:
+def refuse_project_endpoint(model: settings.Value | None) -> None:
     """A project file may choose a model, but neither a server to fetch it from nor a file."""
-    if model.source != "project" or model.value is None:
+    if model is None or model.source != "project" or model.value is None:
         return
     if looks_like_path(str(model.value)) or parse_ref(str(model.value)).host != DEFAULT_HOST:
         raise Refused(
@@ -143,12 +172,11 @@ def _output_limit(agent: Agent) -> int | None:
 
 def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     """The plan; where a model must be downloaded, its exact size is asked for first."""
+    refuse_project_endpoint(asked.model)
     if asked.server is not None:
         facts = look_at_server(talk, asked, asked.server)
         return plan.make_plan(asked.survey, asked.wish, asked.places, remote=facts)
-    server = ollama_of(asked)
-    if server is not None and not server.is_here:
-        permit(talk, asked, server.client.url)
+    server = _permitted_ollama(talk, asked)
 
     def make(weights: survey.Weights | None) -> plan.LaunchPlan:
         return plan.make_plan(
@@ -170,7 +198,17 @@ def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
         exact = ask_registry(talk, picked, asked)
         if exact is not picked:
             made = plan.with_reasons(make(exact), made.choice, made.because)
-    return made
+    if fetch is None or not talk.policy.offline:
+        return made
+    text = f"{fetch.ref} is not here, and nothing is downloaded offline"
+    if asked.rehearsal:
+        return replace(made, warnings=(("offline", text), *made.warnings))
+    raise ModelUnavailable(
+        text,
+        hint="run the same command once without --offline, or name a model that is here: "
+        "agentlaunch models",
+        code="offline",
+    )
 
 
 def look_at_server(
@@ -179,9 +217,23 @@ def look_at_server(
     """What somebody else's server serves, after the user's word for its host; of its `wires` the
     agent's are looked at unless others are named."""
     permit(talk, asked, target.url, note=target.preset.note if target.preset is not None else "")
-    return survey.look_at_remote(
-        target, wires or asked.wish.agent.wires, asked.places.environ, watched=talk.may_ask
-    )
+    given = asked.allow_remote or policy.allows(asked.allowed_hosts, target.url)
+    try:
+        return survey.look_at_remote(
+            target,
+            wires or asked.wish.agent.wires,
+            asked.places.environ,
+            watched=talk.may_ask,
+            keyed=given or not asked.rehearsal,
+        )
+    except AuthNeeded as error:
+        if given or not asked.rehearsal:
+            raise
+        raise Refused(
+            f"{target.origin} wants a key, and none is sent there before your word",
+            hint=policy.way_out(asked.allowed_hosts, target.url),
+            code="remote-not-allowed",
+        ) from error
 
 
 def permit(talk: Talk, asked: Asked, url: str, *, note: str = "") -> None:
@@ -194,6 +246,20 @@ def permit(talk: Talk, asked: Asked, url: str, *, note: str = "") -> None:
         rehearsal=asked.rehearsal,
         note=note,
     )
+
+
+def _permitted_ollama(talk: Talk, asked: Asked) -> OllamaFacts | None:
+    """The server of a launch on Ollama; one elsewhere after the user's word for its host, and then
+    asked with his key. Raises what `ollama_of` and `permit` raise."""
+    url, seen = survey.ollama_url(asked.places.environ), asked.survey.ollama
+    here = seen.is_here if seen is not None else is_loopback(url)
+    if asked.wish.engine != OLLAMA or here or "@" in url:
+        return ollama_of(asked)
+    permit(talk, asked, url)
+    given = asked.allow_remote or policy.allows(asked.allowed_hosts, url)
+    if asked.rehearsal and not given:  # nothing but a look, and that without a key
+        return ollama_of(asked)
+    return survey.look_at_ollama(asked.places.environ, asked.paths.cache, keyed=True)
 
 
 def ollama_of(asked: Asked) -> OllamaFacts | None:
@@ -222,7 +288,12 @@ def look_at_weights(
                 raise
             talk.detail(f"what the server says of {there.name} is not usable: {error.message}")
     elif weights.file is None and weights.path is None and not talk.policy.offline:
-        weights = ask_registry(talk, weights, asked)
+        try:
+            weights = ask_registry(talk, weights, asked)
+        except ModelUnavailable as error:
+            if server is not None and error.code != "unknown-model":
+                error.hint = f"Ollama may reach it: agentlaunch models pull {ref}, then this again"
+            raise
     return weights if server is None else _as_ollama_renders(weights, there)
 
 

@@ -40,6 +40,9 @@ class Offer:
     marks: tuple[str, ...] = ()
     download_bytes: int | None = None
     here: bool = False
+    pick: bool = False
+    """What `up` takes by itself: it is not named then, since a name overrules what a launch would
+    refuse."""
     memory: str = ""
     first_word: str = ""
 
@@ -74,17 +77,25 @@ def run(talk: Talk) -> Result | None:
     if not talk.may_ask or talk.policy.yes:
         return _state(states, last)
     try:
-        flags = _flags(talk, states, last)
+        chosen = _choose(talk, states, last)
     except KeyboardInterrupt:
         talk.say("nothing was done")
         raise
-    if flags is None:
+    if chosen is None:
         talk.say("nothing was done")
         return None
+    flags, asked = chosen
     talk.err.write(f"the same as: {command_line(flags, offline=talk.policy.offline)}\n")
     talk.err.flush()
     return up.run(
-        talk, flags, (), dry_run=False, skip_proof=False, status_file=None, insecure=False
+        talk,
+        flags,
+        (),
+        dry_run=False,
+        skip_proof=False,
+        status_file=None,
+        insecure=False,
+        asked=asked,
     )
 
 
@@ -119,10 +130,11 @@ def _state(states: Sequence[AgentState], last: str | None) -> Result:
     return Result("agentlaunch/agentlaunch/1", {"agents": rows, "next": following}, draw)
 
 
-def _flags(
+def _choose(
     talk: Talk, states: Iterable[AgentState], last: str | None
-) -> dict[str, object | None] | None:
-    """What `up` is called with; None when the person wants none of it."""
+) -> tuple[dict[str, object | None], looking.Asked | None] | None:
+    """What `up` is called with, and what it would find where that was looked at just now; None
+    when the person wants none of it."""
     offered = [state for state in states if state.agent.local]
     offered.sort(key=lambda state: state.agent.name != last)
     rows = fitted([_agent_layouts(state, last) for state in offered], _room(talk))
@@ -133,16 +145,22 @@ def _flags(
     flags: dict[str, object | None] = {"agent": offered[number].agent.name}
     talk.say("looking at this machine")
     asked = looking.look(talk, flags, ())
+    # A server that was looked at got the user's word meanwhile, which `asked` does not know of.
+    same = asked if asked.server is None else None
     if asked.wish.model is not None:
-        return flags
+        return flags, same
     models = offers(talk, asked, records.Records(asked.paths.state).recall("choices", "last") or {})
     if not models or (asked.server is not None and len(models) == 1):
-        return flags  # nothing to choose: `up` says that best
+        return flags, same  # nothing to choose: `up` says that best
     count = f" {len(models)} fit" if len(models) > NUMBERED else ""
     question = f"Which model for {offered[number].agent.title}?{count}"
     rows = fitted([model.layouts for model in models], _room(talk))
     row = talk.choose(question, rows, find=[model.ref for model in models])
-    return None if row is None else flags | {"model": models[row].ref}
+    if row is None:
+        return None
+    if models[row].pick:
+        return flags, same
+    return flags | {"model": models[row].ref}, None
 
 
 def _agent_layouts(state: AgentState, last: str | None) -> tuple[tuple[str, ...], ...]:
@@ -202,6 +220,7 @@ def _offer(row: Candidate, choice: Choice, last: str | None) -> Offer:
         marks=(*marks, *_last(row.id, last)),
         download_bytes=row.size_bytes,
         here=row.installed,
+        pick=choice.pick is not None and choice.pick.id == row.id,
         memory=format_memory(row.fit.total_bytes) if row.fit.total_bytes is not None else "",
         first_word=format_span(band.low, band.high) if band is not None else "",
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from agentlaunch import plan
 from agentlaunch.agents.base import Unset
-from agentlaunch.endpoint import HIDDEN
+from agentlaunch.endpoint import without_secrets
 from agentlaunch.models.sampling import listed
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, format_memory, format_span
@@ -68,10 +67,10 @@ def other_ways(made: plan.LaunchPlan) -> list[str]:
 def draw(talk: Talk, made: plan.LaunchPlan) -> None:
     """The dry run for a person: the screen, then what would be run."""
     for line in lines(made):
-        talk.answer(line)
+        talk.answer_folded(line, indent=9)
     for number, step in enumerate(made.steps, 1):
-        talk.answer(f"{number:>2}. {step_text(step)}")
-    talk.answer("would run: " + " ".join(made.handover.argv))
+        talk.answer_folded(f"{number:>2}. {step_text(step)}", indent=4)
+    talk.answer_folded("would run: " + " ".join(made.handover.argv), indent=11)
     talk.answer("nothing was done (dry run)")
 
 
@@ -155,14 +154,11 @@ def handover_json(made: plan.LaunchPlan) -> dict[str, Any]:
     given = made.handover
     return {
         "argv": list(given.argv),
-        "env": {k: _hidden(v) for k, v in given.env.items() if not isinstance(v, Unset)},
+        "env": {k: without_secrets(v) for k, v in given.env.items() if not isinstance(v, Unset)},
         "env_unset": sorted(k for k, v in given.env.items() if isinstance(v, Unset)),
         "files": [
-            {"path": str(f.path), "content": _hidden(f.content.decode())} for f in given.files
+            {"path": str(f.path), "content": without_secrets(f.content.decode())}
+            for f in given.files
         ],
         "changes": [],
     }
-
-
-def _hidden(text: str) -> str:
-    return re.sub(r"(?<=://)[^/@\s\"]+(?=@)", HIDDEN, text)

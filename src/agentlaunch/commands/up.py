@@ -25,8 +25,9 @@ def run(
     status_file: Path | None,
     insecure: bool,
     allow_remote: bool = False,
+    asked: looking.Asked | None = None,
 ) -> Result | None:
-    """Print the plan, or do it and never come back.
+    """Print the plan, or do it and never come back; `asked` is what a menu has just looked at.
 
     Raises every kind of error of CONTRACT 2; with `status_file` each is also written there.
     """
@@ -36,7 +37,8 @@ def run(
             raise UsageError(
                 "--json needs --dry-run here, since the agent owns stdout", hint="add --dry-run"
             )
-        asked = looking.look(talk, flags, args, skip_proof=skip_proof, insecure=insecure)
+        if asked is None:
+            asked = looking.look(talk, flags, args, skip_proof=skip_proof, insecure=insecure)
         asked = replace(asked, allow_remote=allow_remote, rehearsal=dry_run)
         looking.check_settings_files(talk, asked)
         made = looking.decide(talk, asked)
@@ -60,10 +62,12 @@ def run(
             asked.places,
             insecure=insecure,
             idle_minutes=asked.idle_minutes,
+            max_download_bytes=asked.max_download_bytes,
         )
-        if later is not None:
-            fetch_meanwhile(talk, asked, later)
-        launch.hand_over(ready, talk, asked.paths, status_file)
+        with launch.taking_back(ready):
+            if later is not None:
+                fetch_meanwhile(talk, asked, later)
+            launch.hand_over(ready, talk, asked.paths, status_file)
     except BaseException as error:
         if status_file is not None:
             _failed(talk, status_file, error, made, str(flags.get("agent") or "") or None)
@@ -94,6 +98,9 @@ def agree(talk: Talk, made: plan.LaunchPlan, asked: looking.Asked) -> Answer:
     fetch = [step for step in made.steps if isinstance(step, plan.Install | plan.Pull)]
     if not fetch:
         return "yes"
+    starts = any(isinstance(step, plan.StartEngine) and not step.reuse for step in made.steps)
+    if starts and made.ollama is not None:
+        talk.say("  will start Ollama, which goes on when the agent ends")
     for step in fetch:
         talk.say(f"  will {screen.step_text(step)}")
     permission.agree_to_download(talk, made.download_bytes, asked.max_download_bytes)
@@ -115,7 +122,7 @@ def _places(
     """Where what is fetched goes: programs to us, a model to whoever serves it."""
     ours = made.ollama is None
     places = [
-        str(asked.paths.data)
+        pull.shown_path(asked.paths.data)
         if ours or isinstance(step, plan.Install)
         else pull.place(made.ollama, None)
         for step in fetch

@@ -6,9 +6,9 @@ import ipaddress
 import re
 from urllib.parse import urlsplit, urlunsplit
 
+from agentlaunch.endpoint import without_secrets
 from agentlaunch.errors import Refused, UsageError
-
-KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
+from agentlaunch.keys import KEY_VARIABLE
 
 ENDINGS = (
     "/chat/completions",
@@ -34,16 +34,17 @@ METADATA_ADDRESSES = frozenset(
 def normalized_url(text: str) -> str:
     """An engine address as a base URL: http(s) only, without `/v1`, what follows it, or a slash.
 
-    Raises `UsageError` for what is no URL, `Refused` for link-local and metadata addresses.
+    Raises `UsageError` for what is no URL or holds a user, a key or a query, `Refused` for
+    link-local and metadata addresses.
     """
     try:
         parts = urlsplit(text.strip())
         host, _port = parts.hostname, parts.port
-    except ValueError as error:
-        raise UsageError(f"--engine: {_without_user(text)!r} is not an address ({error})") from None
+    except ValueError:  # its text could quote a password
+        raise UsageError(f"--engine: {without_secrets(text)!r} is not an address") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise UsageError(
-            f"--engine: {_without_user(text)!r} is neither an engine's name nor an http address",
+            f"--engine: {without_secrets(text)!r} is neither an engine's name nor an http address",
             hint="for example --engine embedded or --engine http://127.0.0.1:8080",
             code="unknown-engine",
         )
@@ -52,8 +53,13 @@ def normalized_url(text: str) -> str:
             "--engine: a key in the address would be visible to other programs",
             hint=f"export {KEY_VARIABLE}=… instead",
         )
+    if parts.query or parts.fragment:
+        raise UsageError(
+            f"--engine: {without_secrets(text)!r} has more than an address in it",
+            hint=f"leave away what follows the ? or #; a key goes in {KEY_VARIABLE}",
+        )
     if _NETLOC.fullmatch(parts.netloc) is None:  # two readers could see two hosts in it
-        raise UsageError(f"--engine: {text!r} is not an address")
+        raise UsageError(f"--engine: {without_secrets(text)!r} is not an address")
     if _is_unsafe(host):
         raise Refused(
             f"{host} is a link-local or metadata address, no model server", code="unsafe-address"
@@ -72,11 +78,6 @@ def _base_path(path: str) -> str:
         if path.endswith(engine):
             return path.removesuffix(engine)
     return path
-
-
-def _without_user(text: str) -> str:
-    """An address that may hold a password, for a message."""
-    return "…@" + text.rpartition("@")[2] if "@" in text else text
 
 
 def _is_unsafe(host: str) -> bool:

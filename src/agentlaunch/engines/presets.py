@@ -13,9 +13,10 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from agentlaunch import policy
-from agentlaunch.endpoint import TokenHeader, Wire
-from agentlaunch.engines.address import KEY_VARIABLE, normalized_url
+from agentlaunch.endpoint import TokenHeader, Wire, without_secrets
+from agentlaunch.engines.address import normalized_url
 from agentlaunch.errors import UsageError
+from agentlaunch.keys import KEY_VARIABLE
 
 Kind = Literal[
     "llama.cpp",
@@ -274,12 +275,12 @@ def _unknown(word: str) -> UsageError:
     near = difflib.get_close_matches(word.strip().lower(), (*OWN, *_BY_WORD), 1, cutoff=0.6)
     if near:
         return UsageError(
-            f"--engine: there is no engine {word!r}",
+            f"--engine: there is no engine {without_secrets(word)!r}",
             hint=f"did you mean --engine {near[0]}?",
             code="unknown-engine",
         )
     return UsageError(
-        f"--engine: {word!r} is neither an engine's name nor an http address",
+        f"--engine: {without_secrets(word)!r} is neither an engine's name nor an http address",
         hint=f"engines: {', '.join((*OWN, *PRESETS))}; or an address, http://127.0.0.1:8080",
         code="unknown-engine",
     )

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentlaunch.endpoint import Wire
-from agentlaunch.engines.address import KEY_VARIABLE, normalized_url
+from agentlaunch.engines.address import normalized_url
 from agentlaunch.engines.base import EngineState, Loaded, Served, ServeRequest
 from agentlaunch.engines.presets import PRESETS, Preset, Target, resolve
 from agentlaunch.engines.remote_facts import RemoteFacts, RemoteModel
 from agentlaunch.engines.remote_probe import ALL_WIRES, probe
+from agentlaunch.keys import KEY_VARIABLE
 from agentlaunch.progress import Progress, Work
 
 __all__ = [

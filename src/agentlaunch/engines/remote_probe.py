@@ -6,7 +6,9 @@ error. What a server is, it says itself (`owned_by`); a preset only decides wher
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -14,10 +16,10 @@ from urllib.parse import quote, urljoin, urlsplit
 from agentlaunch import keys, policy, web
 from agentlaunch.endpoint import TokenHeader, Wire
 from agentlaunch.engines import remote_replies as replies
-from agentlaunch.engines.address import KEY_VARIABLE
 from agentlaunch.engines.presets import Kind, Preset, Target
 from agentlaunch.engines.remote_facts import RemoteFacts, RemoteModel
 from agentlaunch.errors import AuthNeeded, EngineFailed
+from agentlaunch.keys import KEY_VARIABLE
 
 WIRE_PATHS: dict[Wire, str] = {
     "anthropic_messages": "/v1/messages",
@@ -32,9 +34,15 @@ ENGINES = "/engines"
 
 ANTHROPIC_VERSION = "2023-06-01"
 LONG_LIST_BYTES = 16 << 20
+TRY_AGAIN = "it may be busy or starting: try again"
+PROBE_S = 10.0
+"""How long a whole probe may take for a launch."""
+REQUEST_S = 5.0
 FIRST_REQUEST_S = 40.0
-"""LiteLLM's very first request can take half a minute (seen, 1.106.2)."""
+"""LiteLLM's very first request can take half a minute (seen, 1.106.2): a launch waits for it."""
 MOST_PAGES = 10
+_BUSY = frozenset({502, 503, 504})
+"""A server that starts, or the gateway before one: llama.cpp says 503 while it loads its model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class _Asker:
     token_header: TokenHeader
     hosted: bool
     variables: tuple[str, ...]
+    until: float
+    """When the probe must be over, by `time.monotonic`."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -56,14 +66,29 @@ class _Asker:
     def get(self, path: str) -> web.Reply:
         """Raises `web.WebFault`."""
         if not self.hosted:
-            return web.request("GET", self.url + path, headers=self.headers)
+            left_s = min(REQUEST_S, self.left_s)
+            return web.request("GET", self.url + path, headers=self.headers, deadline_s=left_s)
         return web.request(
             "GET",
             self.url + path,
             headers=self.headers,
-            connect_s=10.0,
-            deadline_s=30.0,
+            connect_s=self.left_s,
+            deadline_s=self.left_s,
             limit_bytes=LONG_LIST_BYTES,
+        )
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left. Raises `web.WebFault` when none are."""
+        left_s = self.until - time.monotonic()
+        if left_s <= 0:
+            host = urlsplit(self.url).netloc
+            raise web.WebFault("timeout", f"{host} did not answer everything in time")
+        return left_s
+
+    def busy(self, status: int) -> EngineFailed:
+        return EngineFailed(
+            f"{self.url} is not ready ({status})", hint=TRY_AGAIN, code="engine-busy"
         )
 
     def look(self, path: str) -> Any:
@@ -93,8 +118,10 @@ def probe(
     key: str = "",
     wires: Sequence[Wire] = ALL_WIRES,
     preset: Preset | None = None,
+    deadline_s: float = PROBE_S,
 ) -> RemoteFacts:
-    """Ask a server what it is and serves; `wires` are the ones worth knowing about.
+    """Ask a server what it is and serves; `wires` are the ones worth knowing about, `deadline_s`
+    bounds all of it together.
 
     Raises `EngineFailed` (nothing there, not a model server) and `AuthNeeded`.
     """
@@ -106,6 +133,7 @@ def probe(
         preset.token_header if preset is not None else "bearer",
         preset is not None and preset.hosted,
         Target(url, preset).key_variables,
+        time.monotonic() + deadline_s,
     )
     if ask.hosted and not key:
         raise AuthNeeded(
@@ -121,11 +149,13 @@ def probe(
     if kind == "openrouter":
         _check_openrouter_key(ask)
     rows = [row for row in listed if replies.offered(row, kind)]
-    models = tuple(replies.model(row) for row in rows)
+    models = replies.distinct(replies.model(row) for row in rows)
     bases = _bases(ask, kind, below)
     known = preset.wires if preset is not None and preset.hosted else ()
     if not known:
-        known = tuple(wire for wire in wires if _has_wire(ask, dict(bases).get(wire, url), wire))
+        if kind == "litellm" and deadline_s >= PROBE_S:
+            ask = replace(ask, until=time.monotonic() + FIRST_REQUEST_S)
+        known = _wires(ask, dict(bases), wires)
     models, version = _details(ask, kind, models)
     return RemoteFacts(
         url, kind, known, models, key, version=version, bases=bases, token_header=ask.token_header
@@ -167,6 +197,8 @@ def _page(ask: _Asker, path: str, *, may_miss: bool = False) -> dict[str, Any] |
             )
         if reply.status == 404 and may_miss:
             return None
+        if reply.status in _BUSY:
+            raise ask.busy(reply.status)
         if reply.status != 200:
             raise EngineFailed(
                 f"{url} is no model server: GET {path.split('?')[0]} answered {reply.status}",
@@ -189,6 +221,8 @@ def _is_list(value: dict[str, Any]) -> bool:
 def _nothing_there(fault: web.WebFault) -> str:
     if fault.kind == "not-json":
         return "another program or a sign-in page answers there; check the address"
+    if fault.kind == "timeout":
+        return f"is the engine running at this address? {TRY_AGAIN}"
     return "is the engine running at this address?"
 
 
@@ -269,6 +303,15 @@ def _bases(ask: _Asker, kind: Kind, below: str) -> tuple[tuple[Wire, str], ...]:
     return tuple((wire, ask.url + ENGINES) for wire in OPENAI_WIRES)
 
 
+def _wires(ask: _Asker, bases: Mapping[Wire, str], wanted: Sequence[Wire]) -> tuple[Wire, ...]:
+    """Those of the wanted that are there, asked side by side."""
+    if not wanted:
+        return ()
+    with ThreadPoolExecutor(max_workers=len(wanted), thread_name_prefix="wires") as pool:
+        there = pool.map(lambda wire: _has_wire(ask, bases.get(wire, ask.url), wire), wanted)
+        return tuple(wire for wire, found in zip(wanted, there, strict=True) if found)
+
+
 def _has_wire(ask: _Asker, base: str, wire: Wire) -> bool:
     """An empty request is refused by a wire that exists, and not found by one that does not.
 
@@ -280,14 +323,16 @@ def _has_wire(ask: _Asker, base: str, wire: Wire) -> bool:
             base + WIRE_PATHS[wire],
             json_body={},
             headers=ask.headers,
-            deadline_s=FIRST_REQUEST_S,
+            deadline_s=ask.left_s,
         )
     except web.WebFault as fault:
         if fault.kind == "timeout":  # slow is not the same as missing
-            raise EngineFailed(str(fault), hint="it may be busy or starting: try again") from fault
+            raise EngineFailed(str(fault), hint=TRY_AGAIN) from fault
         return False
     if reply.status in {401, 403}:
         raise ask.denied(reply.status)
+    if reply.status in _BUSY:
+        raise ask.busy(reply.status)
     if reply.status == 200:
         return b"Unexpected endpoint" not in reply.body
     return not 300 <= reply.status < 400 and reply.status not in {404, 405, 501}

@@ -6,7 +6,7 @@ sources that their presets name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +80,14 @@ def model(row: Mapping[str, Any]) -> RemoteModel:
         tools=("tools" in can) if isinstance(can, list) else None,
         max_output_tokens=tokens(top.get("max_completion_tokens")) or tokens(row.get("max_tokens")),
     )
+
+
+def distinct(models: Iterable[RemoteModel]) -> tuple[RemoteModel, ...]:
+    """Each name once, as it was listed first: a gateway may list every deployment of a model."""
+    found: dict[str, RemoteModel] = {}
+    for one in models:
+        found.setdefault(one.name, one)
+    return tuple(found.values())
 
 
 def offered(row: Mapping[str, Any], kind: Kind) -> bool:

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ from agentlaunch.errors import (
     CheckFailed,
     ModelUnavailable,
     Refused,
+    Terminated,
 )
 from agentlaunch.launch import pull
 from agentlaunch.models import sampling, store
@@ -43,6 +44,10 @@ class Ready:
     plan: LaunchPlan
     served: Served
     handover: Handover
+    undo: contextlib.ExitStack = dataclasses.field(
+        default_factory=contextlib.ExitStack, repr=False, compare=False
+    )
+    """Closed when the agent does not come after all: takes back what was loaded for it."""
 
 
 def places(paths: Paths, environ: Mapping[str, str] | None = None) -> Places:
@@ -64,16 +69,20 @@ def prepare(
     *,
     insecure: bool,
     idle_minutes: int = 15,
+    max_download_bytes: int | None = None,
 ) -> Ready:
     """Everything before the hand-over: each step said as it ends, each failure an error.
 
-    An engine that is started for it ends after `idle_minutes` without work and sessions.
+    An engine that is started for it ends after `idle_minutes` without work and sessions. `--yes`
+    agrees to no download of more than `max_download_bytes`.
     """
+    limit = max_download_bytes
     for step in plan.steps:
         if isinstance(step, Install):
             _timed(talk, f"installed {step.package.source}", _install(step, talk, paths))
         elif isinstance(step, Pull) and plan.ollama is None:
-            _timed(talk, f"downloaded {step.ref}", _pull(step, talk, paths, insecure=insecure))
+            took = _pull(step, talk, paths, insecure=insecure, limit_bytes=limit)
+            _timed(talk, f"downloaded {step.ref}", took)
     agent = survey.ask_version(survey.find_agent(plan.wish.agent, paths))
     if agent.path is None:
         raise AgentlaunchError(f"{plan.wish.agent.title} is still missing after its installation")
@@ -81,9 +90,22 @@ def prepare(
         tested = ", ".join(plan.wish.agent.tested_versions)
         text = f"{plan.wish.agent.title} {agent.version} was not tested with agentlaunch ({tested})"
         talk.warn(text, code="untested-version")
-    served, plan = _serve(plan, talk, paths, idle_minutes, insecure=insecure)
-    given = handover(plan.wish, agent, served.endpoint, plan.context, where)
-    return Ready(dataclasses.replace(plan, agent=agent), served, given)
+    with contextlib.ExitStack() as undo:
+        served, plan = _serve(
+            plan, talk, paths, idle_minutes, insecure=insecure, limit_bytes=limit, undo=undo
+        )
+        given = handover(plan.wish, agent, served.endpoint, plan.context, where)
+        return Ready(dataclasses.replace(plan, agent=agent), served, given, undo.pop_all())
+
+
+@contextlib.contextmanager
+def taking_back(ready: Ready) -> Iterator[None]:
+    """Around what is left to do: where it fails, what was loaded for the agent is taken back."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, Terminated):
+        ready.undo.close()
+        raise
 
 
 def hand_over(ready: Ready, talk: Talk, paths: Paths, status_file: Path | None) -> NoReturn:
@@ -148,27 +170,38 @@ def _install(step: Install, talk: Talk, paths: Paths) -> float:
     return time.monotonic() - begun
 
 
-def _pull(step: Pull, talk: Talk, paths: Paths, *, insecure: bool) -> float:
+def _pull(
+    step: Pull, talk: Talk, paths: Paths, *, insecure: bool, limit_bytes: int | None
+) -> float:
     begun = time.monotonic()
     pull.refuse_offline(step.ref, talk)
     found = pull.look(
         step.ref, paths, None, facts=None, insecure=insecure, size_bytes=step.size_bytes
     )
-    pull.run(found, talk, paths)
+    pull.run(found, talk, paths, limit_bytes=limit_bytes)
     return time.monotonic() - begun
 
 
 def _serve(
-    plan: LaunchPlan, talk: Talk, paths: Paths, idle_minutes: int, *, insecure: bool
+    plan: LaunchPlan,
+    talk: Talk,
+    paths: Paths,
+    idle_minutes: int,
+    *,
+    insecure: bool,
+    limit_bytes: int | None,
+    undo: contextlib.ExitStack,
 ) -> tuple[Served, LaunchPlan]:
-    """The model answers: where, and by the plan as it came true."""
+    """The model answers: where, and by the plan as it came true. `undo` gets what takes it back."""
     begun = time.monotonic()
     if plan.ollama is not None:
         from agentlaunch.launch import (
             ollama,  # its rooms cost milliseconds that others need not pay
         )
 
-        served, plan = ollama.serve(plan, plan.ollama, talk, paths, insecure=insecure)
+        served, plan = ollama.serve(
+            plan, plan.ollama, talk, paths, insecure=insecure, limit_bytes=limit_bytes, undo=undo
+        )
         _refuse_without_tools(plan, served)
         return served, plan
     if plan.remote is not None:

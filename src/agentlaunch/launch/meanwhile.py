@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import agentlaunch
 from agentlaunch import files, process
 from agentlaunch.models.refs import parse_ref
+from agentlaunch.progress import Progress, Work
 from agentlaunch.settings import Paths
 
 _LOCK_S = 10.0
+_LOOK_S = 0.5
+
+_START = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from agentlaunch.cli import main; sys.exit(main())"
+)
+"""`python -m agentlaunch` would import from the folder that it is started in before it imports
+from anywhere else. Isolated (`-I`) it imports from neither there nor a folder of the environment's,
+nor from the user's own site-packages: where we lie there, that folder is named, as the last."""
+
+SPARE_SHARE, SPARE_BYTES = 0.02, 50_000_000
+"""What a download may exceed its agreed size by: sizes of the catalog are rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +56,27 @@ def running(paths: Paths) -> tuple[Download, ...]:
 
 
 def find(ref: str, paths: Paths) -> Download | None:
-    """The background download of a model, if there is one."""
+    """The background download of a model, if there is one; we are none to ourselves."""
     name = str(parse_ref(ref))
-    return next((row for row in running(paths) if row.ref == name), None)
+    rows = (row for row in running(paths) if row.who.pid != os.getpid())
+    return next((row for row in rows if row.ref == name), None)
+
+
+def wait(download: Download) -> Work[None]:
+    """Follow a background download to its end, whatever that is; whoever stops following it stops
+    no download."""
+    while process.is_alive(download.who):
+        lines = files.tail(download.log).splitlines()
+        yield Progress(lines[-1] if lines else "downloading in the background")
+        time.sleep(_LOOK_S)
 
 
 def start(ref: str, paths: Paths, *, engine: str, size_bytes: int, insecure: bool) -> Download:
     """Fetch a model in the background, in a session of its own that outlives us; one that is being
     fetched already is not fetched twice.
 
-    The person agreed to `size_bytes`, so that is its limit. Raises `Refused` while another of us is
-    at the same, and `ToolNotFound`.
+    The person agreed to `size_bytes`, so that and what rounding may hide is its limit. Raises
+    `Refused` while another of us is at the same, and `ToolNotFound`.
     """
     name = str(parse_ref(ref))
     files.private_tree(paths.state, paths.logs)
@@ -58,13 +84,14 @@ def start(ref: str, paths: Paths, *, engine: str, size_bytes: int, insecure: boo
         there = find(name, paths)
         if there is not None:
             return there
-        log = paths.logs / f"pull-{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.log"
+        log = log_of(name, paths)
         with contextlib.suppress(OSError):
             log.unlink()
         child = process.Background(
             _command(ref, engine, insecure=insecure),
             log=log,
-            env={**os.environ, "AGENTLAUNCH_MAX_DOWNLOAD": f"{size_bytes}B"},
+            env={**os.environ, "AGENTLAUNCH_MAX_DOWNLOAD": f"{most_bytes(size_bytes)}B"},
+            cwd=paths.state,  # no project's file has a say, and none of its modules is imported
         )
         who = process.identity(child.pid) or process.Identity(child.pid, "")
         rows = {row.ref: row for row in running(paths)} | {name: Download(name, who, log)}
@@ -78,9 +105,22 @@ def start(ref: str, paths: Paths, *, engine: str, size_bytes: int, insecure: boo
     return Download(name, who, log)
 
 
+def most_bytes(size_bytes: int) -> int:
+    """The most that may come where a person agreed to a size."""
+    return int(size_bytes * (1 + SPARE_SHARE)) + SPARE_BYTES
+
+
+def log_of(name: str, paths: Paths) -> Path:
+    """Where a download says how far it is: readable, and another file for every other name."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return paths.logs / f"pull-{re.sub(r'[^A-Za-z0-9._-]', '-', name)}-{digest}.log"
+
+
 def _command(ref: str, engine: str, *, insecure: bool) -> Sequence[str]:
-    argv = [sys.executable, "-m", "agentlaunch", "models", "pull", ref, "--yes"]
-    return [*argv, "--engine", engine, *(["--insecure"] if insecure else [])]
+    folder = Path(agentlaunch.__file__).resolve().parents[1]
+    argv = [sys.executable, "-I", "-c", _START, str(folder), "models", "pull", ref, "--yes"]
+    # The launch that starts it has the user's word for its server, perhaps only for this once.
+    return [*argv, "--engine", engine, "--allow-remote", *(["--insecure"] if insecure else [])]
 
 
 def _record(paths: Paths) -> Path:

@@ -62,9 +62,10 @@ class Fetch:
 
     @property
     def command(self) -> str:
-        """What fetches it, or the rest of it, at any time."""
-        engine = " --engine ollama" if self.facts is not None else ""
-        return f"agentlaunch models pull {self.ref}{engine}{' --insecure' * self.insecure}"
+        """What fetches it, or the rest of it, at any time, whoever runs by then."""
+        engine = "ollama" if self.facts is not None else "embedded"
+        more = " --insecure" if self.insecure else ""
+        return f"agentlaunch models pull {self.ref} --engine {engine}{more}"
 
     @property
     def question(self) -> str:
@@ -78,12 +79,19 @@ class Fetch:
 def place(facts: OllamaFacts | None, folder: Path | None) -> str:
     """Where a model goes, in words; `folder` is ours where `facts` is None."""
     if facts is None:
-        return str(folder)
+        return "our store" if folder is None else shown_path(folder)
     if facts.store is not None:
-        return f"Ollama's store {facts.store.path}"
+        return f"Ollama's store {shown_path(facts.store.path)}"
     if facts.is_here:
         return "Ollama's store, whose folder and room could not be told"
     return f"the store of Ollama at {facts.client.url}, whose room cannot be seen from here"
+
+
+def shown_path(path: Path) -> str:
+    """A folder as a shell would take it, with `~` for the home: long lines fold badly."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() may raise without a home
+    inside = home != Path(home.anchor) and path.is_relative_to(home)
+    return str(Path("~") / path.relative_to(home)) if inside else str(path)
 
 
 def look(

@@ -83,7 +83,7 @@ class Tuning:
         """For the plan, in words."""
         found = []
         if self.sampling is not None:
-            found.append(f"sampling its maker advises ({self.mode}): {listed(self.parameters)}")
+            found.append(f"sampling advised for it ({self.mode}): {listed(self.parameters)}")
         if self.thinking is not None and self.thinking.off_for_agents is not None:
             found.append(f"thinking is switched off: {self.thinking.off_for_agents}")
         return tuple(found)

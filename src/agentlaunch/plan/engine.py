@@ -24,9 +24,15 @@ class EngineChoice:
 
 def choose_engine(survey: Survey, wish: Wish) -> EngineChoice:
     """Ollama where it can do what is wished, else the engine that we bring."""
-    ollama = survey.ollama
+    ollama, fault = survey.ollama, survey.ollama_fault
+    if ollama is None and fault is not None:
+        if fault.answers:  # asked again, it serves or says what is wrong: nothing is brought for it
+            return EngineChoice(OLLAMA, "Ollama runs")
+        hint = f" ({fault.hint})" if fault.hint else ""
+        warning = ("ollama-unusable", f"Ollama is not used: {fault.message}{hint}")
+        return EngineChoice(EMBEDDED, "no Ollama can be used here", warning)
     if ollama is None:
-        return EngineChoice(EMBEDDED, "no Ollama is here", _absent(survey))
+        return EngineChoice(EMBEDDED, "no Ollama is here")
     reason = _only_embedded(survey, wish, ollama)
     if reason is not None:
         return EngineChoice(EMBEDDED, reason)
@@ -46,6 +52,9 @@ def _only_embedded(survey: Survey, wish: Wish, ollama: OllamaFacts) -> str | Non
         return "a file is loaded by the embedded engine"
     if wish.kv_cache not in ("auto", "f16"):
         return f"a cache of type {wish.kv_cache} is chosen at load, which Ollama does not take"
+    has_none = not ollama.tags and all(row.store.ours for row in survey.stored)
+    if model is None and survey.stored and has_none and not _has_card(survey):
+        return "models are downloaded for it, and Ollama has none"
     if ollama.version is None and _busy(survey) and not _has_card(survey):
         return "an engine of ours runs already"
     if model is not None and ollama.is_here and not _has_card(survey):
@@ -63,9 +72,3 @@ def _has_card(survey: Survey) -> bool:
     """Graphics that Ollama would use and the embedded engine would not."""
     other_system = survey.machine.os != "darwin"
     return other_system and any(gpu.vendor in {"nvidia", "amd"} for gpu in survey.machine.gpus)
-
-
-def _absent(survey: Survey) -> tuple[str, str] | None:
-    if survey.ollama_fault is None:
-        return None
-    return "ollama-unreachable", f"OLLAMA_HOST is set, but not used: {survey.ollama_fault}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agentlaunch import policy
 from agentlaunch.context import padded
 from agentlaunch.endpoint import HIDDEN, Endpoint
 from agentlaunch.engines.ollama.derive import derived_name
 from agentlaunch.engines.ollama.facts import NAME, OllamaFacts
-from agentlaunch.engines.ollama.replies import same_model
+from agentlaunch.engines.ollama.replies import WIRE_FLOORS, same_model
 from agentlaunch.errors import MachineCannot, ModelUnavailable, NotSupported
 from agentlaunch.models import choose, sampling
 from agentlaunch.models.candidate import Candidate
@@ -71,7 +72,7 @@ def ollama_plan(
         *_security(facts),
     ]
     if not facts.is_here:
-        warnings.append(("remote-engine", f"your code goes to {facts.client.url}"))
+        warnings += policy.host_warnings(facts.client.url, facts.client.key)
     if any(same_model(row.model, tag) for row in facts.loaded):
         because.append(f"Ollama holds {tag} already")
     return LaunchPlan(
@@ -136,19 +137,25 @@ def with_context(made: LaunchPlan, tokens: int) -> LaunchPlan:
     return replace(made, context=context, steps=tuple(changed(step) for step in made.steps))
 
 
-def smaller(made: LaunchPlan, spilled_bytes: int | None) -> LaunchPlan | None:
-    """The largest smaller context whose cache needs less by what did not fit, in bytes (None:
-    unknown); None where the user chose the context, or the agent cannot work in less."""
+def smaller(
+    made: LaunchPlan, spilled_bytes: int | None, *, last: bool = False
+) -> LaunchPlan | None:
+    """The largest smaller context whose cache needs less by what did not fit, in bytes; where that
+    is not known (None) the next smaller one, or with `last` the least. None where the user chose
+    the context, or the agent cannot work in less."""
     if made.wish.context_tokens is not None:
         return None
     now, fit = made.context.engine_tokens, made.fit
     kv_bytes = fit.kv_bytes if fit is not None else None
+    known = bool(spilled_bytes and kv_bytes)
     most = now - 1
     if spilled_bytes and kv_bytes and fit is not None:
         most = min(most, int(now - spilled_bytes * fit.context_tokens / kv_bytes))
     floor = made.wish.agent.min_context_tokens
     fitting = [step for step in (*CONTEXT_STEPS, padded(floor)) if floor <= step <= most]
-    return with_context(made, max(fitting)) if fitting else None
+    if not fitting:
+        return None
+    return with_context(made, min(fitting) if last and not known else max(fitting))
 
 
 def _check_store(facts: OllamaFacts, steps: list[Step]) -> None:
@@ -181,8 +188,11 @@ def _refuse(wish: Wish, facts: OllamaFacts, weights: Weights | None) -> None:
         )
     if not set(wish.agent.wires) & set(facts.wires):
         said = facts.version.text if facts.version is not None else "?"
+        floors = [WIRE_FLOORS[wire] for wire in wish.agent.wires if wire in WIRE_FLOORS]
+        needed = ".".join(map(str, min(floors))) if floors else ""
         raise NotSupported(
-            f"Ollama {said} speaks none of the wires of {wish.agent.title}",
+            f"Ollama {said} speaks none of the wires of {wish.agent.title}"
+            + (f", {needed} does" if needed else ""),
             hint="update it: https://ollama.com/download",
             code="ollama-too-old",
         )

@@ -28,7 +28,7 @@ def remote_plan(survey: Survey, wish: Wish, places: Places, facts: RemoteFacts) 
             hint=_without_wire(facts),
         )
     model = facts.pick(wish.model)
-    tokens = _context(wish, facts, model)
+    tokens = context_of(facts, model, wish.context_tokens)
     warnings = _about_host(facts)
     if (wish.context_tokens or 0) > tokens:
         text = f"the engine allocates {tokens:,} tokens, fewer than asked"
@@ -67,9 +67,12 @@ def remote_plan(survey: Survey, wish: Wish, places: Places, facts: RemoteFacts) 
     )
 
 
-def _context(wish: Wish, facts: RemoteFacts, model: RemoteModel) -> int:
-    """Tokens that one session has: what the server says, less where --context asks for less."""
-    told, asked = model.context_tokens, wish.context_tokens
+def context_of(facts: RemoteFacts, model: RemoteModel, asked: int | None) -> int:
+    """Tokens that one session has: what the server says, less where `asked` is less.
+
+    Raises `UsageError` where neither tells.
+    """
+    told = model.context_tokens
     if told is not None and asked is not None:
         return min(told, asked)
     if told is not None:
@@ -114,19 +117,8 @@ def _because(wish: Wish, facts: RemoteFacts, model: RemoteModel, tokens: int) ->
 
 def _about_host(facts: RemoteFacts) -> list[tuple[str, str]]:
     """What the user should know of where the code goes, at every launch."""
-    rows: list[tuple[str, str]] = []
-    if policy.leaves(facts.url):
-        note = f"; {facts.preset.note}" if facts.preset is not None and facts.preset.note else ""
-        rows.append(
-            (
-                "remote-engine",
-                f"your code leaves this machine: it goes to {policy.origin(facts.url)}{note}",
-            )
-        )
-    if policy.is_clear(facts.url):
-        what = "your code and the key travel" if facts.key else "your code travels"
-        text = f"{what} unencrypted to {policy.origin(facts.url)}: use https, or a tunnel"
-        rows.append(("key-in-clear" if facts.key else "code-in-clear", text))
+    note = facts.preset.note if facts.preset is not None else ""
+    rows = policy.host_warnings(facts.url, facts.key, note=note)
     if facts.kind == "ollama":
         text = (
             "this is Ollama: by its address alone the context stays what the server loads; "

@@ -10,8 +10,8 @@ from typing import Any
 from agentlaunch import web
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.errors import AgentlaunchError, AuthNeeded, EngineFailed
+from agentlaunch.keys import KEY_VARIABLE
 
-KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
 LINE_LIMIT_BYTES = 4 << 20
 ERROR_LIMIT_BYTES = 64 << 10
 SHOWN_CHARACTERS = 300
@@ -78,9 +78,7 @@ def cut(endpoint: Endpoint) -> EngineFailed:
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:
     headers = {"accept": "text/event-stream", "anthropic-version": "2023-06-01"}
-    if endpoint.token:
-        headers |= {"authorization": f"Bearer {endpoint.token}", "x-api-key": endpoint.token}
-    return headers
+    return headers | endpoint.key_headers
 
 
 def _lines(

@@ -115,13 +115,12 @@ class OwnTimings:
 
     def _tokenized(self, text: str) -> list[int]:
         url = self.endpoint.base_url + "/tokenize"
-        headers = {"authorization": f"Bearer {self.endpoint.token}"} if self.endpoint.token else {}
         try:
             reply = web.request(
                 "POST",
                 url,
                 json_body={"content": text, "add_special": True},
-                headers=headers,
+                headers=self.endpoint.key_headers,
                 deadline_s=60,
                 limit_bytes=16 << 20,
             )

@@ -35,11 +35,12 @@ from agentlaunch.survey import health, programs
 from agentlaunch.survey.asking import Asking
 from agentlaunch.survey.installed import described
 from agentlaunch.survey.models import Weights, ask_registry, look_at_model, measured_here
-from agentlaunch.survey.ollama import look_at_ollama, seek_ollama
+from agentlaunch.survey.ollama import OllamaFault, look_at_ollama, ollama_url, seek_ollama
 from agentlaunch.survey.remote import look_at_remote
 
 __all__ = [
     "AgentState",
+    "OllamaFault",
     "Survey",
     "Weights",
     "ask_registry",
@@ -53,6 +54,7 @@ __all__ = [
     "look_at_ollama",
     "look_at_remote",
     "look_for_overrides",
+    "ollama_url",
     "remembered_agent",
     "simulated",
     "version_beside",
@@ -92,8 +94,8 @@ class Survey:
     engine_installed: bool
     ollama: OllamaFacts | None = None
     """The Ollama that answers, or the one that can be started here; None where neither is."""
-    ollama_fault: str | None = None
-    """Why the Ollama that OLLAMA_HOST names cannot be used; None where nobody named one."""
+    ollama_fault: OllamaFault | None = None
+    """Why one that is there, or that OLLAMA_HOST names, cannot be used."""
     node: Path | None = None
     """What most agents run on, and npm with it; None when it is not on PATH."""
     simulated: bool = False
@@ -136,23 +138,33 @@ class Survey:
         return frozenset(str(model.ref) for model in self.stored) | served
 
 
-def look(paths: Paths, ask: Asking | None = None) -> Survey:
-    """Everything, in parallel: detectors, engines, agents, stores."""
+def look(
+    paths: Paths, ask: Asking | None = None, *, ollama: bool = True, keyed: bool = False
+) -> Survey:
+    """Everything, in parallel: detectors, engines, agents, stores.
+
+    `ollama` is whether it may serve, and so is asked at all; `keyed` whether its host has the
+    user's word, and so gets the key.
+    """
     ask = ask or Asking()
     environ = dict(os.environ)
+
+    def seek() -> tuple[OllamaFacts | None, OllamaFault | None]:
+        return seek_ollama(environ, paths.cache, keyed=keyed) if ollama else (None, None)
+
     with ThreadPoolExecutor(max_workers=5, thread_name_prefix="survey") as pool:
         facts = LiveFacts(paths.models)
         machine = pool.submit(ask, "machine", lambda: probe.probe(facts), _unknown(facts))
         engines = pool.submit(ask, "engines", llama_cpp.LlamaCpp(paths).states, ())
         stored = pool.submit(ask, "stores", lambda: _stored(paths, environ), ())
-        served = pool.submit(ask, "ollama", lambda: seek_ollama(environ, paths.cache), (None, None))
+        served = pool.submit(ask, "ollama", seek, (None, None))
         agents = {
             name: ask(name, partial(find_agent, agent, paths), AgentState(agent, None, None, False))
             for name, agent in AGENTS.items()
         }
         seen = machine.result()
         ours = ask("engine", lambda: managed.installed(llama_cpp.PACKAGE, paths), None)
-        ollama, fault = served.result()
+        server, fault = served.result()
         return Survey(
             machine=seen,
             engines=engines.result(),
@@ -160,11 +172,11 @@ def look(paths: Paths, ask: Asking | None = None) -> Survey:
             catalog=catalog.load(),
             stored=stored.result(),
             engine_installed=ours is not None,
-            ollama=ollama,
+            ollama=server,
             ollama_fault=fault,
             node=ask("node", lambda: process.find_program("node"), None),
             measured=ask("measurements", lambda: measured_here(seen, paths), {}),
-            served_measured=ask("measurements", lambda: _measured_on(ollama, seen, paths), {}),
+            served_measured=ask("measurements", lambda: _measured_on(server, seen, paths), {}),
         )
 
 

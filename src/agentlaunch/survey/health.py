@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agentlaunch import files, managed
+from agentlaunch import files, managed, policy
 from agentlaunch.errors import AgentlaunchError
 from agentlaunch.machine.facts import Note
 from agentlaunch.models import store
@@ -89,7 +89,10 @@ def look(
         ollama = pool.submit(ask, "ollama", lambda: servers.ollama(environ), None)
         url = values["engine"].value
         moved = {name: value.value for name, value in values.items()}
-        server = pool.submit(ask, "engine", lambda: servers.engine(str(url or ""), moved), None)
+        allowed = values[policy.SETTING].value
+        server = pool.submit(
+            ask, "engine", lambda: servers.engine(str(url or ""), moved, allowed), None
+        )
         node = pool.submit(ask, "node", programs.node_version, None)
         none: tuple[store.Store, ...] = ()
         kept = ask("stores", lambda: store.stores(paths, environ), none)

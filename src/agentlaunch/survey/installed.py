@@ -15,7 +15,7 @@ from agentlaunch.engines.ollama.client import Client
 from agentlaunch.engines.ollama.derive import parse_derived
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.engines.ollama.replies import Tag
-from agentlaunch.errors import AgentlaunchError
+from agentlaunch.errors import AgentlaunchError, NotSupported
 from agentlaunch.models import cloud, shape_json
 from agentlaunch.models.catalog import Catalog, Entry
 from agentlaunch.models.gguf import ModelFile
@@ -135,13 +135,21 @@ def _few(names: list[str]) -> str:
 def described(weights: Weights, facts: OllamaFacts | None, known: Catalog, cache: Path) -> Weights:
     """A model that was asked for, as the server that has it describes it; else as it was.
 
-    Raises `NotSupported` for one that runs in the cloud, and what `Client.shape` raises.
+    Raises `NotSupported` for one that runs in the cloud or cannot talk, and what `Client.shape`
+    raises.
     """
     tag = facts.tag(weights.id) if facts is not None else None
     if facts is None or tag is None or weights.file is not None:
         return weights
     if tag.cloud:
         raise cloud.refusal(tag.name)
+    if tag.capabilities is not None and "completion" not in tag.capabilities:
+        can = ", ".join(sorted(tag.capabilities)) or "nothing"
+        raise NotSupported(
+            f"{tag.name} cannot talk: Ollama says that it can do {can}",
+            hint="choose another model: agentlaunch models",
+            code="no-chat-model",
+        )
     reply = _remembered(cache, tag)
     if reply is None:
         reply = _ask(facts.client, tag, cache, EXPLICIT_S)

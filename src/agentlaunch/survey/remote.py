@@ -15,14 +15,22 @@ UNWATCHED_S = 5.0
 
 
 def look_at_remote(
-    target: remote.Target, wires: Sequence[Wire], environ: Mapping[str, str], *, watched: bool
+    target: remote.Target,
+    wires: Sequence[Wire],
+    environ: Mapping[str, str],
+    *,
+    watched: bool,
+    keyed: bool = True,
 ) -> remote.RemoteFacts:
     """What the server is and serves; `wires` are the ones worth knowing about.
 
     The key is a variable's; the keyring is only asked where no variable is set and the server
     wants one, so that most launches never wait for it. `watched` says that a person could unlock
-    it. Raises `EngineFailed` and `AuthNeeded`.
+    it. Not `keyed`, where the host has no word yet, none is sent. Raises `EngineFailed` and
+    `AuthNeeded`.
     """
+    if not keyed:
+        return remote.probe(target.url, wires=wires, preset=target.preset)
     wait_s = WATCHED_S if watched else UNWATCHED_S
     key = keys.from_environment(target.key_variables, environ)
     if not key and target.preset is not None and target.preset.hosted:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from agentlaunch import web
-from agentlaunch.endpoint import is_loopback
+from agentlaunch import policy, web
+from agentlaunch.endpoint import is_loopback, without_secrets
 from agentlaunch.engines import ollama_host, presets, remote
 from agentlaunch.engines.ollama import life, update
 from agentlaunch.errors import AgentlaunchError, AuthNeeded, EngineFailed
@@ -23,7 +21,7 @@ STRANGE_ORIGIN = "https://website.example"
 
 _WITH_A_WAY_OUT = ("host-refused", "engine-tls", "engine-on-windows")
 
-Answered = Literal["yes", "other", "nothing", "unsafe", "locked"]
+Answered = Literal["yes", "other", "nothing", "unsafe", "locked", "not-asked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def ollama(environ: Mapping[str, str], *, root: Path = Path("/")) -> Server:
         remote.normalized_url(url)
     except AgentlaunchError as error:
         if "@" in url:  # a password may stand there
-            shown = re.sub(r"//.*@.*", "//***@…", url)
+            shown = without_secrets(url)
             return Server(shown, "unsafe", detail="a user or key in it is not taken", asked=asked)
         return Server(url, "unsafe", detail=error.message.removeprefix("--engine: "), asked=asked)
     try:
@@ -72,15 +70,8 @@ def ollama(environ: Mapping[str, str], *, root: Path = Path("/")) -> Server:
         asked=asked,
         open_on=_open_on(found.client.url, root),
         any_website=_answers_any_website(found.client.url),
-        update=_how_to_update(found.client.url),
+        update=update.how_at(found.client.url),
     )
-
-
-def _how_to_update(url: str) -> str:
-    if not is_loopback(url):
-        return update.ELSEWHERE
-    program = life.installed()
-    return update.how(Path(os.path.realpath(program)) if program is not None else None)
 
 
 def _open_on(url: str, root: Path) -> tuple[str, ...]:
@@ -105,9 +96,12 @@ def _answers_any_website(url: str) -> bool:
     return False
 
 
-def engine(name: str, addresses: Mapping[str, str | None]) -> Server | None:
+def engine(
+    name: str, addresses: Mapping[str, str | None], allowed: str | None = None
+) -> Server | None:
     """Does the engine of the settings answer? None where it is ours, Ollama or no address, and
-    for a company's service: no check goes out to that. `addresses` are the settings."""
+    for a company's service: no check goes out to that. `addresses` are the settings; a
+    host that is not `allowed` is not asked."""
     if not name or name.strip().lower() in presets.OWN:
         return None
     try:
@@ -117,6 +111,9 @@ def engine(name: str, addresses: Mapping[str, str | None]) -> Server | None:
     if target.preset is not None and target.preset.hosted:
         return None
     safe = target.url
+    if not policy.allows(allowed, safe):
+        way_out = policy.for_good(allowed, safe)
+        return Server(safe, "not-asked", asked=True, way_out=way_out)
     health = target.preset.health if target.preset is not None else "/v1/models"
     try:
         web.request("GET", safe + health, connect_s=ASK_S, deadline_s=2 * ASK_S)

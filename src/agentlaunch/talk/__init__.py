@@ -70,8 +70,7 @@ class Talk:
         """Something the user should know; also a row of the envelope's `warnings`."""
         self.warnings.append({"code": code, "message": message})
         if not self.policy.json:
-            text = self._folded("warning: " + clean(message)).removeprefix("warning:")
-            self._line(self._styled("warning:", "33") + text)
+            self._labelled("warning:", "33", message)
 
     def error(self, error: AgentlaunchError, *, schema: str) -> None:
         """The end of a run that failed: one line, its way out, or the JSON envelope."""
@@ -84,9 +83,9 @@ class Talk:
             }
             self._document({"schema": schema, "ok": False, "error": failure})
             return
-        self._line(self._styled("error:", "31;1") + " " + clean(error.message))
+        self._labelled("error:", "31;1", error.message)
         if error.hint:
-            self._line(self._styled("hint:", "36") + " " + clean(error.hint))
+            self._labelled("hint:", "36", error.hint)
 
     def ask(self, question: str, *, flag: str, default: bool = True) -> bool:
         """A yes/no question; Enter takes the default.
@@ -249,6 +248,10 @@ class Talk:
         except UnicodeEncodeError:
             self.err.write(text.encode("ascii", "replace").decode() + "\n")
         self.err.flush()
+
+    def _labelled(self, label: str, code: str, text: str) -> None:
+        folded = self._folded(f"{label} {clean(text)}").removeprefix(label)
+        self._line(self._styled(label, code) + folded)
 
     def _folded(self, text: str) -> str:
         """Text folded at the terminal's width, under its own indent; a pipe gets it whole."""

@@ -174,10 +174,12 @@ def test_another_program_on_the_port_is_not_fought_with(paths: Paths) -> None:
     assert caught.value.code == "not-ollama"
 
 
-def test_the_key_goes_only_to_a_server_that_is_not_this_machine() -> None:
-    key = {"AGENTLAUNCH_ENGINE_KEY": "k"}
-    assert life.client_of(key).key == ""
-    assert life.client_of({**key, "OLLAMA_HOST": "https://gpu-box"}).key == "k"
+def test_the_key_goes_only_to_an_allowed_server_that_is_not_this_machine() -> None:
+    key = {"AGENTLAUNCH_ENGINE_KEY": " secret\n"}
+    elsewhere = {"OLLAMA_HOST": "https://gpu.example"} | key
+    assert life.client_of(elsewhere, keyed=True).key == "secret"
+    assert life.client_of(elsewhere).key == ""
+    assert life.client_of(key, keyed=True).key == ""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a script as a program")
@@ -310,8 +312,14 @@ def test_the_windows_host_is_looked_for_only_in_wsl_and_only_nearby(
     assert wsl.windows_addresses(tmp_path) == found
 
 
-def _wsl(root: Path, gateway: str = "0100007F") -> Path:
-    """A root as WSL2 has it, with the given gateway; loopback is no gateway that we would take."""
+def _wsl(root: Path, gateway: str = "0100007F", *, networking: str | None = None) -> Path:
+    """A root as WSL2 has it, with the given gateway; loopback is no gateway that we would take.
+    `networking` is what `wslinfo` says, None where it is too old to be there."""
+    if networking is not None:
+        program = root / "usr/bin/wslinfo"
+        program.parent.mkdir(parents=True)
+        program.write_text(f"#!/bin/sh\n[ $1 = --networking-mode ] && echo {networking}\n")
+        program.chmod(0o755)
     for place, text in (
         ("proc/sys/kernel/osrelease", "6.6.87-microsoft-standard-WSL2"),
         ("proc/net/route", ROUTES.format("", gateway)),
@@ -347,13 +355,29 @@ def test_an_ollama_on_windows_is_found_at_its_real_address(
         pytest.skip("this machine has no private address that could stand for the gateway")
     monkeypatch.setenv("NO_PROXY", "*")
     gateway = bytes(int(part) for part in reversed(own.split("."))).hex().upper()
-    root = _wsl(tmp_path, gateway)
+    root = _wsl(tmp_path, gateway, networking="nat")
     with ollama_server.running(own, default_port) as server:
         found = life.find({}, root=root)
         state = life.state({}, root=root)
     assert server.seen
     assert (found.client.url, found.on_windows_host) == (f"http://{own}:{default_port}", True)
     assert (state.state, state.url) == ("running", found.client.url)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "networking", "found"),
+    [
+        ("01A01BAC", None, ("172.27.160.1",)),
+        ("0101A8C0", None, ()),  # 192.168.1.1: the router of whatever network this is
+        ("0101A8C0", "nat", ("192.168.1.1",)),
+        ("01A01BAC", "mirrored", ()),
+        ("01A01BAC", "bridged", ()),
+    ],
+)
+def test_a_gateway_is_windows_only_behind_the_nat_of_wsl(
+    tmp_path: Path, gateway: str, networking: str | None, found: tuple[str, ...]
+) -> None:
+    assert wsl.windows_addresses(_wsl(tmp_path, gateway, networking=networking)) == found
 
 
 @pytest.mark.usefixtures("no_program", "default_port")
@@ -386,3 +410,12 @@ def test_an_ollama_within_wsl_is_started_although_windows_has_one(
     with pytest.raises(EngineFailed) as caught:
         life.find({}, root=root)
     assert caught.value.code == "engine-unreachable"
+
+
+def test_a_service_of_the_system_is_not_started_by_hand(tmp_path: Path) -> None:
+    assert not life.stopped_service({}, root=tmp_path)
+    for place in ("run/systemd/system", "etc/systemd/system"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / life.SERVICE).write_text("[Unit]")
+    assert life.stopped_service({}, root=tmp_path)
+    assert not life.stopped_service({"OLLAMA_HOST": "127.0.0.1:11500"}, root=tmp_path)

@@ -88,7 +88,7 @@ def test_parameters_and_weights_are_read_from_a_show() -> None:
         }
     )
     assert shown is not None
-    assert shown.weights_digest == f"sha256:{weights}"
+    assert shown.weights == {f"sha256:{weights}"}
     assert shown.parameters["stop"] == ('"<a>"', '"<b>"')
     assert (shown.number("num_ctx"), shown.number("stop"), shown.number("none")) == (
         65536, None, None,

@@ -90,6 +90,6 @@ def test_what_is_known_as_data_and_in_words() -> None:
             "source": "https://x",
         },
     }
-    assert tuning.reasons == ("sampling its maker advises (all uses): temperature 0.5, top_k 0",)
+    assert tuning.reasons == ("sampling advised for it (all uses): temperature 0.5, top_k 0",)
     assert UNKNOWN.as_json() == {"sampling": None, "thinking_mode": None}
     assert UNKNOWN.reasons == ()

@@ -117,3 +117,10 @@ def test_an_address_that_is_none_of_ollamas_is_never_a_crash(host: str, answered
     found = servers.ollama({"OLLAMA_HOST": host})
     assert (found.answered, found.asked) == (answered, True)
     assert "canary" not in str(found)
+
+
+def test_a_server_elsewhere_is_not_asked_before_the_word() -> None:
+    far = "http://192.0.2.1:8000"
+    found = servers.engine(far, {})
+    way_out = f'agentlaunch config set allowed_hosts "{far}"'
+    assert found == Server(far, "not-asked", asked=True, way_out=way_out)

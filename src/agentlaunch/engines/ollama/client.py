@@ -13,13 +13,8 @@ from typing import Any, TypeVar
 from agentlaunch import web
 from agentlaunch.endpoint import is_loopback
 from agentlaunch.engines.base import Loaded
-from agentlaunch.engines.ollama.faults import (
-    KEY_VARIABLE,
-    load_failed,
-    other,
-    refusal,
-    unreachable,
-)
+from agentlaunch.engines.ollama.faults import load_failed, other, refusal, unreachable
+from agentlaunch.engines.ollama.keep import KEEP_ALIVE, lengthens
 from agentlaunch.engines.ollama.replies import (
     Event,
     Show,
@@ -40,14 +35,11 @@ from agentlaunch.errors import (
     EngineFailed,
     ModelUnavailable,
 )
+from agentlaunch.keys import KEY_VARIABLE
 from agentlaunch.models import show_reply
 from agentlaunch.progress import Progress, Work
 
 T = TypeVar("T")
-
-KEEP_ALIVE = "2h"
-"""How long a model stays after the last word of a session. An agent's requests carry none, and then
-that of the load goes on (server/sched.go, 0.33); another model that needs the room may evict it."""
 
 LINE_LIMIT_BYTES = 1 << 20
 LIST_LIMIT_BYTES = 8 << 20
@@ -114,21 +106,21 @@ class Client:
     def load(
         self, model: str, *, keep_alive: str | int = KEEP_ALIVE, limit_s: float = LOAD_S
     ) -> Work[Loaded]:
-        """Load by an empty generate, then read back what was allocated. Raises `ModelUnavailable`,
-        `MachineCannot` (memory), `EngineFailed` (busy, failed, not among the loaded)."""
-        body = {"model": model, "keep_alive": keep_alive, "stream": False}
-        reply = yield from _meanwhile(
-            lambda: self._post("/api/generate", body, deadline_s=limit_s), f"loading {model}"
-        )
-        self._done(reply, model)
-        found = self._held(model)
+        """Load by an empty generate, then read back what was allocated. One that is loaded already
+        is never made to stay shorter than it would.
+
+        Raises `ModelUnavailable`, `MachineCannot` (memory), `EngineFailed` (busy, failed, not among
+        the loaded).
+        """
+        plain: dict[str, object] = {"model": model, "stream": False}
+        asked = plain | {"keep_alive": keep_alive}
+        body = asked if lengthens(keep_alive, self.held(model)) else plain
+        yield from self._generate(model, body, limit_s)
+        found = self.held(model)
         if found is None:  # it runs under the name of a tag that is no more: make it anew
             self.unload(model)
-            reply = yield from _meanwhile(
-                lambda: self._post("/api/generate", body, deadline_s=limit_s), f"loading {model}"
-            )
-            self._done(reply, model)
-            found = self._held(model)
+            yield from self._generate(model, asked, limit_s)
+            found = self.held(model)
         if found is not None:
             return found
         raise EngineFailed(
@@ -137,27 +129,35 @@ class Client:
             code="not-loaded",
         )
 
-    def _held(self, model: str) -> Loaded | None:
+    def _generate(self, model: str, body: object, limit_s: float) -> Work[None]:
+        reply = yield from _meanwhile(
+            lambda: self._post("/api/generate", body, deadline_s=limit_s), f"loading {model}"
+        )
+        self._done(reply, model)
+
+    def held(self, model: str) -> Loaded | None:
         """The loaded row of a model. Ollama goes on under the name of another tag when that has
         the same weights and parameters (seen with 0.33)."""
         rows = self.loaded()
         for row in rows:
             if same_model(row.model, model):
                 return row
-        shown = self.show(model) if rows else None
-        for row in rows:
-            with contextlib.suppress(ModelUnavailable):
-                other = self.show(row.model)
-                same = (other.weights_digest, other.parameters)
-                if shown is not None and same == (shown.weights_digest, shown.parameters):
-                    return replace(row, model=model)
+        if not rows:
+            return None
+        with contextlib.suppress(ModelUnavailable):
+            shown = self.show(model)
+            for row in rows if shown.weights else ():  # no weights named: they could be any
+                with contextlib.suppress(ModelUnavailable):
+                    other = self.show(row.model)
+                    if (other.weights, other.parameters) == (shown.weights, shown.parameters):
+                        return replace(row, model=model)
         return None
 
-    def unload(self, model: str) -> None:
+    def unload(self, model: str, *, limit_s: float = 30.0) -> None:
         """Give its memory back; a model that is not there is no error."""
         body = {"model": model, "keep_alive": 0, "stream": False}
         with contextlib.suppress(ModelUnavailable):
-            self._done(self._post("/api/generate", body, deadline_s=30.0), model)
+            self._done(self._post("/api/generate", body, deadline_s=limit_s), model)
 
     def delete(self, model: str) -> bool:
         """Remove a tag; False when it was not there. Who may be deleted is `derive`'s matter."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentlaunch import web
 from agentlaunch.engines.ollama.client import Client
 from agentlaunch.engines.ollama.faults import load_failed
-from agentlaunch.engines.ollama.replies import Show
+from agentlaunch.engines.ollama.replies import Show, parse_version, same_model
 from agentlaunch.errors import EngineFailed, ModelUnavailable, NotSupported, Refused
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.models.sampling import SAMPLING_NAMES
@@ -28,12 +28,14 @@ _CREATE_SILENCE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A tag of ours, taken apart; `created` is False when it stood already."""
+    """A tag of ours, taken apart; `created` is False when it stood already, `replaced` True when
+    one of ours, with other parameters or of an older base, gave way to it."""
 
     name: str
     base: str
     context_tokens: int
     created: bool = False
+    replaced: bool = field(default=False, compare=False)
 
 
 def derived_name(base: str, context_tokens: int) -> str:
@@ -72,13 +74,14 @@ def derive(
     batch: int | None = None,
     parameters: Mapping[str, float] | None = None,
 ) -> Work[Derived]:
-    """Make sure that the tag stands: reused when it has these parameters and the base's weights.
+    """Make sure that the tag stands: reused when it has these parameters and is the base of today.
 
     Of `parameters` (temperature and its like) only those are written that the base does not set:
     its own are inherited (seen, 0.33), and with them what its maker or the user wrote there.
 
-    Nothing is downloaded: `ModelUnavailable` when the base is not there. `EngineFailed` when what
-    was made does not say what was asked for.
+    Nothing is downloaded: `ModelUnavailable` when the base is not there. `Refused` for a tag of the
+    user's own with such a name, `NotSupported` for a base that wants a newer Ollama, `EngineFailed`
+    when what was made does not say what was asked for.
     """
     name = derived_name(base, context_tokens)
     shown = client.show(base)  # without it Ollama would pull the base, unasked (0.33)
@@ -88,25 +91,57 @@ def derive(
             hint="choose a model that runs here: agentlaunch models",
             code="cloud-model",
         )
+    _check_version(client, base, shown)
     wanted: dict[str, float] = {"num_ctx": context_tokens}
     if batch:
         wanted["num_batch"] = batch
     given = parameters or {}
     wanted |= {key: value for key, value in given.items() if key not in shown.parameters}
-    result = Derived(name, base, context_tokens)
-    with contextlib.suppress(ModelUnavailable):
-        if _serves(client.show(name), shown, wanted):
-            return result
+    found = _stands(client, name)
+    if found is not None:
+        if _pinned(found, shown, wanted) and _of_today(found, shown):
+            return Derived(name, base, context_tokens)
+        if not _is_ours(found, base, shown, context_tokens):
+            raise Refused(
+                f"{name} is a name of agentlaunch's, but another model bears it",
+                hint=f"give that another name (ollama cp {name} NAME), then: ollama rm {name}",
+                code="not-ours",
+            )
     yield Progress(f"deriving {name}")
     body = {"model": name, "from": base, "parameters": wanted, "stream": True}
     yield from _create(client, name, body)
-    if not _serves(client.show(name), shown, wanted):
+    if not _pinned(client.show(name), shown, wanted):
         raise EngineFailed(
             f"Ollama made {name}, but not with the parameters that were asked for",
             hint=f"remove it and try again: ollama rm {name}",
             code="derive-failed",
         )
-    return Derived(name, base, context_tokens, created=True)
+    return Derived(name, base, context_tokens, created=True, replaced=found is not None)
+
+
+def _stands(client: Client, name: str) -> Show | None:
+    """What a tag says; None where there is none."""
+    try:
+        return client.show(name)
+    except ModelUnavailable as error:
+        if error.code != "unknown-model":
+            raise
+        return None
+
+
+def _check_version(client: Client, base: str, shown: Show) -> None:
+    """Ollama itself only tells what a model needs, and then fails to load it (0.33)."""
+    needs = parse_version({"version": shown.requires})
+    if needs is None:
+        return
+    runs = client.version()
+    if (0, 0, 0) != runs.numbers < needs.numbers:
+        raise NotSupported(
+            f"{base} needs Ollama {needs.text} or newer, {runs.text} runs at {client.url}",
+            hint="update it (https://ollama.com/download), or choose another model: "
+            "agentlaunch models",
+            code="ollama-too-old",
+        )
 
 
 def _create(client: Client, name: str, body: dict[str, object]) -> Work[None]:
@@ -128,14 +163,37 @@ def _create(client: Client, name: str, body: dict[str, object]) -> Work[None]:
     )
 
 
-def _serves(found: Show, base: Show, wanted: Mapping[str, float]) -> bool:
-    """Has it these parameters, the base's sampling besides, and the weights of the base today?"""
-    if found.weights_digest != base.weights_digest:
+def _pinned(found: Show, base: Show, wanted: Mapping[str, float]) -> bool:
+    """Has it these parameters, the base's sampling besides, and no other weights than the base?"""
+    if found.weights != base.weights:
         return False
     inherited = (name for name in SAMPLING_NAMES if name not in wanted)
     return all(_number(found, name) == value for name, value in wanted.items()) and all(
         found.parameters.get(name) == base.parameters.get(name) for name in inherited
     )
+
+
+def _of_today(found: Show, base: Show) -> bool:
+    """Is nothing of the base newer than the tag? What is made of a base has its weights and its
+    voice, unless Ollama adds a renderer (`Show.voice`) or names no weights: then it is the younger
+    one that was made of what the base is now."""
+    if base.weights and found.voice == base.voice:
+        return True
+    made, changed = found.modified_at, base.modified_at
+    return made is not None and changed is not None and made > changed
+
+
+def _is_ours(found: Show, base: str, shown: Show, context_tokens: int) -> bool:
+    """Does a tag with a name of ours have the context it names, and come from its base: by what
+    Ollama keeps of that (`parent_model`, 0.33), or by its weights?"""
+    if found.number("num_ctx") != context_tokens:
+        return False
+    if found.weights and found.weights == shown.weights:
+        return True
+    with contextlib.suppress(ModelUnavailable):
+        parent = parse_ref(found.parent or "")
+        return same_model(str(parent), str(parse_ref(base)))
+    return False
 
 
 def _number(shown: Show, name: str) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from agentlaunch import web
 from agentlaunch.endpoint import is_loopback
 from agentlaunch.engines.ollama.replies import error_text, is_absent, signin_url
@@ -13,8 +15,9 @@ from agentlaunch.errors import (
     ModelUnavailable,
     NotSupported,
 )
+from agentlaunch.keys import KEY_VARIABLE
 
-KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
+_NO_MEMORY = re.compile(r"out of memory|more system memory|allocate|\boom\b", re.IGNORECASE)
 
 
 def refusal(reply: web.Reply, url: str, model: str, *, has_key: bool) -> AgentlaunchError:
@@ -107,8 +110,7 @@ def unreachable(url: str, fault: web.WebFault) -> EngineFailed:
 
 def load_failed(model: str, said: str) -> AgentlaunchError:
     """What Ollama says with status 500: memory, or weights that it cannot load."""
-    low = said.lower()
-    if any(word in low for word in ("out of memory", "more system memory", "allocate", "oom")):
+    if _NO_MEMORY.search(said):
         return MachineCannot(
             f"Ollama has too little memory for {model}: {said}",
             hint="choose a smaller model or --context: agentlaunch models",

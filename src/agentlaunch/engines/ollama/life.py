@@ -18,13 +18,14 @@ from agentlaunch.engines import ollama_host
 from agentlaunch.engines.base import EngineState, Loaded, StateName
 from agentlaunch.engines.ollama import wsl
 from agentlaunch.engines.ollama.client import Client
-from agentlaunch.engines.ollama.faults import KEY_VARIABLE, unreachable
+from agentlaunch.engines.ollama.facts import NAME
+from agentlaunch.engines.ollama.faults import unreachable
 from agentlaunch.engines.ollama.replies import Version
 from agentlaunch.errors import AgentlaunchError, EngineFailed
+from agentlaunch.keys import KEY_VARIABLE
 from agentlaunch.progress import Progress, Work
 from agentlaunch.settings import Paths
 
-NAME = "ollama"
 START_S = 30.0
 
 HOW_TO_INSTALL: Mapping[str, str] = {
@@ -35,22 +36,33 @@ HOW_TO_INSTALL: Mapping[str, str] = {
 """By the names of `Machine.os`; from Ollama's own download page, 2026."""
 
 
+KNOWN_PLACES: tuple[str, ...] = (
+    "/usr/local/bin/ollama",
+    "/usr/bin/ollama",
+    "/opt/homebrew/bin/ollama",
+    "/Applications/Ollama.app/Contents/Resources/ollama",
+    "~/Applications/Ollama.app/Contents/Resources/ollama",
+    "%LOCALAPPDATA%/Programs/Ollama/ollama.exe",
+)
+"""Where installers put the command when PATH does not name it (Ollama 0.33: cmd/start_*.go,
+scripts/install.sh). The desktop app beside it is never started: `ollama serve` is enough."""
+
+SERVICE = "etc/systemd/system/ollama.service"
+"""What the Linux installer makes; that server has a user, and a store, of its own."""
+
+
 def known_places(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Where installers put the command when PATH does not name it (Ollama 0.33: cmd/start_*.go,
-    scripts/install.sh). The desktop app beside it is never started: `ollama serve` is enough."""
-    local = environ.get("LOCALAPPDATA", "")
-    windows = (Path(local) / "Programs" / "Ollama" / "ollama.exe",) if local else ()
-    return (
-        Path("/usr/local/bin/ollama"),
-        Path("/usr/bin/ollama"),
-        Path("/opt/homebrew/bin/ollama"),
-        Path("/Applications/Ollama.app/Contents/Resources/ollama"),
-        Path("~/Applications/Ollama.app/Contents/Resources/ollama").expanduser(),
-        *windows,
-    )
+    """The known places here; those below a home or a folder that nobody names are left out."""
+    folders = {"~": environ.get("HOME", ""), "%LOCALAPPDATA%": environ.get("LOCALAPPDATA", "")}
+    found = []
+    for place in KNOWN_PLACES:
+        start, _, rest = place.partition("/")
+        if start not in folders:
+            found.append(Path(place))
+        elif folders[start]:
+            found.append(Path(folders[start], rest))
+    return tuple(found)
 
-
-KNOWN_PLACES: tuple[Path, ...] = known_places(os.environ)
 
 _KEPT = frozenset(
     {
@@ -74,11 +86,11 @@ class Found:
     on_windows_host: bool = False
 
 
-def client_of(environ: Mapping[str, str]) -> Client:
-    """The server that `OLLAMA_HOST` names, with the key of `AGENTLAUNCH_ENGINE_KEY` where it is
-    not this machine's own."""
+def client_of(environ: Mapping[str, str], *, keyed: bool = False) -> Client:
+    """The server that `OLLAMA_HOST` names; `keyed` with the key of `AGENTLAUNCH_ENGINE_KEY` where
+    it is not this machine's own: only for a host that has the user's word."""
     url = ollama_host.connectable(ollama_host.parse(environ.get("OLLAMA_HOST")))
-    key = "" if is_loopback(url) else environ.get(KEY_VARIABLE, "")
+    key = environ.get(KEY_VARIABLE, "").strip() if keyed and not is_loopback(url) else ""
     return Client(url, key)
 
 
@@ -95,13 +107,14 @@ def listens(url: str) -> bool:
         return False
 
 
-def find(environ: Mapping[str, str], *, root: Path = Path("/")) -> Found:
+def find(environ: Mapping[str, str], *, root: Path = Path("/"), keyed: bool = False) -> Found:
     """The server that answers: as `OLLAMA_HOST` says, else in WSL2 the one on the Windows host.
+    `keyed` as in `client_of`.
 
     Raises what `Client.version` raises, and `engine-on-windows` where only Windows has an Ollama
     and it cannot be reached from here. `root` is where /etc and /proc lie.
     """
-    client = client_of(environ)
+    client = client_of(environ, keyed=keyed)
     try:
         return Found(client, _version(client))
     except EngineFailed as error:
@@ -131,7 +144,14 @@ def _version(client: Client) -> Version:
 
 def installed() -> Path | None:
     """The `ollama` command here, or None."""
-    return process.find_program("ollama", KNOWN_PLACES)
+    return process.find_program("ollama", known_places(os.environ))
+
+
+def stopped_service(environ: Mapping[str, str], *, root: Path = Path("/")) -> bool:
+    """Is Ollama a service of this system? One that we start ourselves would see another store, and
+    take the service's port. Not asked where OLLAMA_HOST names an address of its own."""
+    running = (root / "run/systemd/system").is_dir()
+    return running and (root / SERVICE).is_file() and not environ.get("OLLAMA_HOST")
 
 
 def state(environ: Mapping[str, str], *, root: Path = Path("/")) -> EngineState:

@@ -6,6 +6,8 @@ not is None.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -32,9 +34,15 @@ FLOORS: Mapping[str, tuple[int, int, int]] = {
 """First version with a feature (Ollama's history, 0.33), or without a known hole: `security` is
 CVE-2026-7482."""
 
+WIRE_FLOORS: Mapping[Wire, tuple[int, int, int]] = {
+    "anthropic_messages": FLOORS["anthropic"],
+    "openai_responses": FLOORS["responses"],
+}
+
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:[-+][\w.+-]{1,100})?")
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_WEIGHTS = re.compile(r"^FROM\s.*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_WEIGHTS = re.compile(r"^(?:FROM|ADAPTER|DRAFT)\s.*sha256[-:]([0-9a-f]{64})\"?\s*$", re.MULTILINE)
+_WAYS = re.compile(r"^(?:RENDERER|PARSER)\s.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,16 @@ class Show:
     """What /api/show says beside the shape: the parameters by name, and whose weights they are."""
 
     parameters: Mapping[str, tuple[str, ...]]
-    weights_digest: str | None
-    """`sha256:<hex>` of the weights' blob."""
+    weights: frozenset[str]
+    """`sha256:<hex>` of each blob that it is made of: weights, projector, adapter, draft. Empty
+    where the server names none (safetensors, 0.33), which says nothing."""
+    voice: str
+    """A hash of what turns messages into a prompt: template, system, messages, renderer, parser.
+    A tag that is made from another inherits all of it to the letter (seen, 0.33), and gets a
+    renderer, a parser and so another template where its kind has some and the base none."""
+    parent: str | None
+    """The model that a tag was made from."""
+    modified_at: datetime | None
     capabilities: frozenset[str] | None
     requires: str | None
     cloud: bool
@@ -174,14 +190,25 @@ def parse_show(reply: object) -> Show | None:
     if not isinstance(reply, dict) or not ({"details", "model_info", "modelfile"} & set(reply)):
         return None
     modelfile = reply.get("modelfile")
-    weights = set(_WEIGHTS.findall(modelfile)) if isinstance(modelfile, str) else set()
+    modelfile = modelfile if isinstance(modelfile, str) else ""
+    details = reply.get("details")
+    voice = [reply.get(part) or "" for part in ("template", "system", "messages")]
     return Show(
         parameters=_parameters(reply.get("parameters")),
-        weights_digest=f"sha256:{min(weights)}" if len(weights) == 1 else None,
+        weights=frozenset(f"sha256:{found}" for found in _WEIGHTS.findall(modelfile)),
+        voice=_hash([*voice, _WAYS.findall(modelfile)]),
+        parent=_text(details.get("parent_model")) if isinstance(details, dict) else None,
+        modified_at=_moment(reply.get("modified_at")),
         capabilities=_words(reply.get("capabilities")),
         requires=_text(reply.get("requires")),
         cloud=_is_cloud(reply),
     )
+
+
+def _hash(value: object) -> str:
+    with contextlib.suppress(RecursionError):
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return ""
 
 
 def _parameters(text: object) -> dict[str, tuple[str, ...]]:
@@ -280,13 +307,14 @@ def _text(raw: object) -> str | None:
 
 
 def _moment(raw: object) -> datetime | None:
-    """A time as Go writes it, with up to nine digits behind the second; in UTC."""
+    """A time as Go writes it, with up to nine digits behind the second, to the microsecond; UTC."""
     found = _MOMENT.fullmatch(raw) if isinstance(raw, str) else None
     if found is None:
         return None
     try:
-        zone = "+00:00" if found[2] == "Z" else found[2]
-        return datetime.fromisoformat(found[1] + zone).astimezone(timezone.utc)
+        zone = "+00:00" if found[3] == "Z" else found[3]
+        behind = f".{(found[2] or '0')[:6]:0<6}"
+        return datetime.fromisoformat(found[1] + behind + zone).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
 

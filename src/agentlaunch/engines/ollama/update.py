@@ -1,11 +1,14 @@
-"""How an Ollama that is here is brought up to date, and what one that is too old lacks. Pure."""
+"""How an Ollama is brought up to date, and what one that is too old lacks."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from agentlaunch.endpoint import is_loopback
+from agentlaunch.engines.ollama import life, wsl
 from agentlaunch.engines.ollama.replies import FLOORS, parse_version
 
 APP = "Ollama's menu: Restart to update (it downloads updates by itself)"
@@ -59,6 +62,18 @@ def how(program: Path | None, platform: str = sys.platform) -> str:
         if way.part in place:
             return way.how
     return BY_SYSTEM.get(platform, "https://ollama.com/download")
+
+
+def how_at(url: str | None) -> str:
+    """The same for the server that answers at `url`; None where the command alone is here."""
+    if url is not None and not is_loopback(url):
+        host = urlsplit(url).hostname
+        return f"on Windows: {how(None, 'win32')}" if host in wsl.windows_addresses() else ELSEWHERE
+    program = life.installed()
+    try:
+        return how(program.resolve() if program is not None else None)
+    except (OSError, RuntimeError):
+        return how(program)
 
 
 def lacks(version: str | None) -> tuple[Lack, ...]:

@@ -6,12 +6,16 @@ import contextlib
 import ipaddress
 from pathlib import Path
 
+from agentlaunch import process
+
 HINT = (
     "Ollama on Windows listens for Windows alone: put networkingMode=mirrored below [wsl2] in "
     r"%USERPROFILE%\.wslconfig, then run: wsl.exe --shutdown"
 )
 """Letting it listen on all addresses instead would open it to the whole network."""
 
+_NAT = ipaddress.IPv4Network("172.16.0.0/12")
+_ASK_S = 2.0
 _WINDOWS_PLACES = (
     "mnt/c/Users/*/AppData/Local/Programs/Ollama/ollama.exe",
     "mnt/c/Program Files/Ollama/ollama.exe",
@@ -25,14 +29,30 @@ def is_wsl(root: Path = Path("/")) -> bool:
 
 def windows_addresses(root: Path = Path("/")) -> tuple[str, ...]:
     """Where the Windows host may be reached from WSL2, none elsewhere: the default gateway, then
-    the name server (which is the gateway on older systems)."""
+    the name server (which is the gateway on older systems).
+
+    Only behind WSL's own NAT: with mirrored or bridged networking the gateway is the router of
+    whatever network this is, which nobody has reason to trust.
+    """
     if not is_wsl(root):
         return ()
-    found = (
-        gateway_of(_read(root / "proc/net/route")),
-        name_server_of(_read(root / "etc/resolv.conf")),
-    )
+    gateway = gateway_of(_read(root / "proc/net/route"))
+    if not _is_nat(root, gateway):
+        return ()
+    found = (gateway, name_server_of(_read(root / "etc/resolv.conf")))
     return tuple(dict.fromkeys(address for address in found if address is not None))
+
+
+def _is_nat(root: Path, gateway: str | None) -> bool:
+    """By what WSL itself says; where it is too old to say it, by the range that its NAT takes."""
+    program = root / "usr/bin/wslinfo"
+    if program.is_file():
+        try:
+            said = process.run([str(program), "--networking-mode"], timeout_s=_ASK_S)
+        except (process.ToolNotFound, process.ToolTimeout):
+            return False
+        return said.rc == 0 and said.stdout.strip().lower() == "nat"
+    return gateway is not None and ipaddress.IPv4Address(gateway) in _NAT
 
 
 def windows_has_ollama(root: Path = Path("/")) -> bool:
