@@ -281,10 +281,13 @@ def test_a_real_litellm_says_what_it_is_and_which_key_is_wrong(
 def test_a_real_agent_is_answered_through_litellm_by_llama_cpp(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    done = _launch(
-        gateway, tmp_path, "local", "--context", "8192", "--skip-proof",
-        "--", "-p", "Say hello", "--system-prompt", "Answer with one short sentence.",
-    )  # fmt: skip
+    for number in range(4):  # in about one answer of twelve the tiny model rambles past its limit
+        done = _launch(
+            gateway, tmp_path / str(number), "local", "--context", "8192", "--skip-proof",
+            "--", "-p", "Say hello", "--system-prompt", "Answer with one short sentence.",
+        )  # fmt: skip
+        if "output token maximum" not in done.stdout:
+            break
     assert "handing over to Claude Code" in done.stderr
     assert done.stdout.strip() != "", done.stderr
     assert "API Error" not in done.stdout
