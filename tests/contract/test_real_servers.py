@@ -281,13 +281,13 @@ def test_a_real_litellm_says_what_it_is_and_which_key_is_wrong(
 def test_a_real_agent_is_answered_through_litellm_by_llama_cpp(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    for number in range(4):  # in about one answer of twelve the tiny model rambles past its limit
-        done = _launch(
-            gateway, tmp_path / str(number), "local", "--context", "8192", "--skip-proof",
-            "--", "-p", "Say hello", "--system-prompt", "Answer with one short sentence.",
-        )  # fmt: skip
+    asked = ["-p", "Say hello", "--system-prompt", "Answer with one short sentence."]
+    options = ["--context", "8192", "--skip-proof", "--", *asked]
+    done = _launch(gateway, tmp_path / "0", "local", *options)
+    for number in range(1, 4):  # in about one answer of twelve the tiny model rambles on
         if "output token maximum" not in done.stdout:
             break
+        done = _launch(gateway, tmp_path / str(number), "local", *options)
     assert "handing over to Claude Code" in done.stderr
     assert done.stdout.strip() != "", done.stderr
     assert "API Error" not in done.stdout
