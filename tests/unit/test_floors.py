@@ -27,7 +27,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "user_file",
         }
     ),
-    frozenset({"agents", "engines", "models", "machine"}),
+    frozenset({"agents", "engines", "models", "machine", "changes"}),
     frozenset({"survey"}),
     frozenset({"plan", "checks", "proof"}),
     frozenset({"launch"}),
@@ -38,7 +38,7 @@ SAME_FLOOR = {
     ("errors", "files"), ("files", "errors"), ("progress", "units"),
     ("managed", "process"), ("managed", "settings"), ("user_file", "settings"),
     ("web", "endpoint"), ("policy", "endpoint"), ("settings", "endpoint"),
-    ("engines", "models"), ("models", "machine"),
+    ("engines", "models"), ("models", "machine"), ("agents", "changes"),
     ("cli", "arguments"), ("__main__", "cli"),
 }  # fmt: skip
 """(who, whom) on one floor, only where drawn."""
@@ -56,6 +56,7 @@ DOORS = {
     "typer": {"cli.py", "arguments.py"},
     "tomli_w": {"user_file.py"},
     "keyring": {"keys.py"},
+    "ruamel": {"changes/yaml.py"},
 }
 
 IMPURE_METHODS = {
