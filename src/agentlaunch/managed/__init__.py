@@ -19,8 +19,10 @@ from agentlaunch import files
 from agentlaunch.errors import AgentlaunchError, NotSupported, Refused
 from agentlaunch.managed.faults import no_space
 from agentlaunch.managed.installer import end_orphan
+from agentlaunch.managed.node import NODE, needs_node, runner_for, version_of
 from agentlaunch.managed.npm import install_npm
-from agentlaunch.managed.package import KINDS, Kind, Package, folder_name, log_path, package_name
+from agentlaunch.managed.package import KINDS, Kind, Package, log_path, package_name
+from agentlaunch.managed.place import MANIFEST, file_in, installed, program, root_of
 from agentlaunch.managed.pypi import install_pypi
 from agentlaunch.progress import Progress, Work
 from agentlaunch.settings import Paths
@@ -28,18 +30,21 @@ from agentlaunch.settings import Paths
 __all__ = [
     "KINDS",
     "MANIFEST",
+    "NODE",
     "Installed",
     "Kind",
     "Package",
     "install",
     "installed",
     "installed_all",
+    "needs_node",
     "program",
     "remove",
+    "runner_for",
+    "version_of",
     "wait_for_lock",
 ]
 
-MANIFEST = "agentlaunch.json"
 BUILDING = ".installing-"
 REMOVING = ".removing-"
 LOCK_WAIT_S = 1800.0
@@ -57,23 +62,6 @@ class Installed:
     complete: bool
 
 
-def installed(package: Package, paths: Paths) -> Path | None:
-    """The root of the package's environment when it is complete, else None."""
-    root = _root(package, paths)
-    manifest = files.read_json(root / MANIFEST)
-    if manifest is None or manifest.get("version") != package.version:
-        return None
-    whole = all((root / place).exists() for _name, place in package.programs)
-    return root if whole else None
-
-
-def program(package: Package, name: str, paths: Paths) -> Path | None:
-    """One program of an installed package; raises `KeyError` for a name it never had."""
-    place = dict(package.programs)[name]
-    root = installed(package, paths)
-    return None if root is None else root / place
-
-
 def install(package: Package, paths: Paths, *, offline: bool = False) -> Work[Path]:
     """Bring a package, or find it there; gives the root of its environment.
 
@@ -89,7 +77,7 @@ def install(package: Package, paths: Paths, *, offline: bool = False) -> Work[Pa
             hint="run the same command once without --offline",
             code="offline",
         )
-    root = _root(package, paths)
+    root = root_of(package, paths)
     for folder in (paths.managed, root.parent, paths.cache, paths.logs):
         files.private_dir(folder)
     with contextlib.ExitStack() as held:
@@ -154,11 +142,6 @@ def wait_for_lock(
 
 
 # --- places ------------------------------------------------------------------------------------
-
-
-def _root(package: Package, paths: Paths) -> Path:
-    key = f"{folder_name(package.name)}@{package.version}"
-    return paths.managed / package.kind / key
 
 
 def _lock(folder: Path, key: str) -> Path:
@@ -235,7 +218,9 @@ def _build(package: Package, paths: Paths, root: Path) -> Work[None]:
             yield from install_npm(package, paths, building)
         else:
             yield from install_pypi(package, paths, building, root)
-        missing = [name for name, place in package.programs if not (env_root / place).exists()]
+        missing = [
+            name for name, place in package.programs if not file_in(env_root, place).exists()
+        ]
         if missing:
             raise AgentlaunchError(
                 f"{package.source} was installed, but has no {', '.join(missing)} for this system",

@@ -8,6 +8,7 @@ from pathlib import Path
 from agentlaunch import files, process
 from agentlaunch.errors import AgentlaunchError
 from agentlaunch.managed.installer import run_installer
+from agentlaunch.managed.node import FLOOR, NODE, Node, fitting, version_of
 from agentlaunch.managed.package import Package
 from agentlaunch.progress import Work
 from agentlaunch.settings import Paths
@@ -15,12 +16,12 @@ from agentlaunch.settings import Paths
 
 def install_npm(package: Package, paths: Paths, building: Path) -> Work[None]:
     """Install into `building / "env"`; raises `AgentlaunchError` without a fitting Node.js."""
-    npm = _find_npm(package)
+    node = _find_node(package, paths)
     env_root = building / "env"
     env_root.mkdir()
     files.write_json(env_root / "package.json", {"private": True}, mode=0o644)
     argv = [
-        str(npm),
+        *node.npm,
         "install",
         f"{package.name}@{package.version}",
         f"--prefix={env_root}",
@@ -31,10 +32,10 @@ def install_npm(package: Package, paths: Paths, building: Path) -> Work[None]:
         f"--ignore-scripts={'false' if package.run_scripts else 'true'}",
     ]
     cache = paths.cache / "npm"
-    yield from run_installer(package, paths, building, argv, _npm_env(cache, building), cache)
+    yield from run_installer(package, paths, building, argv, _npm_env(cache, building, node), cache)
 
 
-def _npm_env(cache: Path, building: Path) -> dict[str, str]:
+def _npm_env(cache: Path, building: Path, node: Node) -> dict[str, str]:
     """The user's environment and npmrc (registry, proxy, certificates) with a cache of our own.
 
     What a surrounding `npm run` puts there would point npm at another project.
@@ -55,16 +56,21 @@ def _npm_env(cache: Path, building: Path) -> dict[str, str]:
         "npm_config_color": "false",
         "TMPDIR": str(building / "tmp"),
     }
+    if node.ours:  # for the scripts of packages; nobody else's PATH is touched
+        env["PATH"] = os.pathsep.join([str(node.path.parent), env.get("PATH", "")])
     return env
 
 
-def _find_npm(package: Package) -> Path:
-    """Npm, with a Node.js that is new enough for the package."""
+def _find_node(package: Package, paths: Paths) -> Node:
+    """A Node.js that is new enough, and npm with it."""
+    found = fitting(package, paths)
+    if found is not None:
+        return found
     way_out = (
-        "install Node.js (your system's package manager, or https://nodejs.org), "
-        "then run the same command again"
+        f"agentlaunch can bring one of its own ({NODE.source}): agentlaunch agents install NAME; "
+        "or install Node.js (your system's package manager, or https://nodejs.org)"
     )
-    floor = package.min_node or (18, 0)
+    floor = package.min_node or FLOOR
     wanted = f"Node.js >= {floor[0]}" + (f".{floor[1]}" if floor[1] else "")
     node, npm = process.find_program("node"), process.find_program("npm")
     if node is None or npm is None:
@@ -74,14 +80,9 @@ def _find_npm(package: Package) -> Path:
             hint=way_out,
             code="node-missing",
         )
-    said = process.run([str(node), "--version"], timeout_s=20).stdout.strip()
-    numbers = said.removeprefix("v").split(".")[:2]
-    found = tuple(int(n) for n in numbers) if all(n.isdecimal() for n in numbers) else ()
-    if found and found < floor:
-        version = ".".join(str(n) for n in found)
-        raise AgentlaunchError(
-            f"{wanted} is needed to install {package.name}, found {version} at {node}",
-            hint=way_out,
-            code="node-too-old",
-        )
-    return npm
+    version = ".".join(str(n) for n in version_of(node, paths))
+    raise AgentlaunchError(
+        f"{wanted} is needed to install {package.name}, found {version} at {node}",
+        hint=way_out,
+        code="node-too-old",
+    )

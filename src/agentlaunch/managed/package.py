@@ -33,6 +33,12 @@ class Package:
     run_scripts: bool = False
     """Whether its own install script must run (npm); off unless it cannot work without."""
     hashes: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    """Requirements installed beside it (PyPI), pinned: what it imports and does not ask for."""
+    from_source: tuple[str, ...] = ()
+    """What it needs that is published as source alone (PyPI): built here; all else is wheels."""
+    python: str = ""
+    """The Pythons that it runs on (PyPI): `>=3.12,<3.14`; "" for every one that runs us."""
 
 
 def folder_name(name: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from agentlaunch import files, process
 from agentlaunch.errors import AgentlaunchError
 from agentlaunch.managed.installer import run_installer
+from agentlaunch.managed.interpreter import find_python
 from agentlaunch.managed.package import Package, log_path
 from agentlaunch.progress import Work
 from agentlaunch.settings import Paths
@@ -26,8 +26,9 @@ def install_pypi(package: Package, paths: Paths, building: Path, root: Path) -> 
     requirements = building / "requirements.txt"
     line = f"{package.name}=={package.version}"
     line += "".join(f" --hash=sha256:{digest}" for digest in package.hashes)
-    files.write_atomic(requirements, line.encode() + b"\n")
-    only = ["--only-binary=:all:", "-r", str(requirements)]
+    files.write_atomic(requirements, "\n".join((line, *package.extra, "")).encode())
+    only = ["--only-binary=:all:", *(f"--no-binary={name}" for name in package.from_source)]
+    only += ["-r", str(requirements)]
     if package.hashes:
         only = ["--no-deps", "--require-hashes", *only]
 
@@ -43,10 +44,11 @@ def install_pypi(package: Package, paths: Paths, building: Path, root: Path) -> 
 
 
 def _make_venv(package: Package, paths: Paths, building: Path) -> Work[Path | None]:
-    """Make the virtual environment by this Python's `venv`, else by `uv`, whose path it gives."""
+    """Make the virtual environment by a Python's `venv`, else by `uv`, whose path it gives."""
     env = _pip_env(paths, building)
     env_root = building / "env"
-    own = [sys.executable, "-I", "-m", "venv", str(env_root)]
+    base = str(find_python(package))
+    own = [base, "-I", "-m", "venv", str(env_root)]
     cache = paths.cache / "pip"
     try:
         yield from run_installer(package, paths, building, own, env, cache)
@@ -57,7 +59,7 @@ def _make_venv(package: Package, paths: Paths, building: Path) -> Work[Path | No
         uv = process.find_program("uv")
         if uv is None:
             raise AgentlaunchError(
-                f"this Python ({sys.executable}) cannot make virtual environments",
+                f"this Python ({base}) cannot make virtual environments",
                 hint="install its `venv` (Debian, Ubuntu: `sudo apt install python3-venv`) "
                 "or install uv, then run the same command again",
                 code="venv-missing",
@@ -65,7 +67,7 @@ def _make_venv(package: Package, paths: Paths, building: Path) -> Work[Path | No
     else:
         return None
     shutil.rmtree(env_root, ignore_errors=True)
-    by_uv = [str(uv), "venv", "--python", sys.executable, str(env_root)]
+    by_uv = [str(uv), "venv", "--python", base, str(env_root)]
     yield from run_installer(package, paths, building, by_uv, env, cache)
     return uv
 

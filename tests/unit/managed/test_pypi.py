@@ -20,14 +20,16 @@ from agentlaunch.settings import Paths
 from managed_tool import error_of, folder_names
 
 
-def make_wheel(folder: Path, name: str = "tinytool", version: str = "1.0") -> str:
+def make_wheel(
+    folder: Path, name: str = "tinytool", version: str = "1.0", needs: str = "not-there-at-all"
+) -> str:
     """A real wheel with a console script; gives its sha256."""
     folder.mkdir(exist_ok=True)
     info = f"{name}-{version}.dist-info"
     members = {
         f"{name}.py": "import sys\ndef main(): print('hello from', sys.prefix)\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        "Requires-Dist: not-there-at-all\n",
+        + (f"Requires-Dist: {needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
     }
@@ -121,3 +123,30 @@ def test_uv_steps_in_where_this_python_cannot_make_environments(
     assert first.startswith(f"venv --python {lacking} ")
     assert second.startswith("pip install --python ")
     assert "--no-deps --require-hashes --only-binary=:all: -r " in second
+
+
+def test_what_it_needs_beside_it_is_installed_with_it(
+    paths: Paths, tinytool: Package, tmp_path: Path
+) -> None:
+    make_wheel(tmp_path / "wheels", "second", "2.0", needs="")
+    make_wheel(tmp_path / "wheels", "third", "3.0", needs="")
+    package = replace(tinytool, name="second", version="2.0", hashes=(), extra=("third==3.0",),
+                      programs=(("second", "bin/second"), ("third", "bin/third")))  # fmt: skip
+    root = finish(managed.install(package, paths))
+    done = process.run([str(root / "bin" / "third")], timeout_s=20)
+    assert done.stdout == f"hello from {root}\n"
+
+
+def test_what_is_published_as_source_alone_is_built_where_the_package_says_so(
+    paths: Paths, tinytool: Package, tmp_path: Path
+) -> None:
+    (tmp_path / "wheels" / "second-2.0.tar.gz").write_bytes(b"no archive")
+    package = replace(tinytool, name="second", version="2.0", hashes=())
+    assert error_of(package, paths).code == "package-not-found"
+    built = error_of(replace(package, from_source=("second",)), paths)
+    assert built.code == "install-failed"
+
+
+def test_a_python_of_its_own_choice_makes_the_environment(paths: Paths, tinytool: Package) -> None:
+    error = error_of(replace(tinytool, python=">=3.97"), paths)
+    assert error.code == "python-missing"
