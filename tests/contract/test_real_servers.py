@@ -29,9 +29,9 @@ from agentlaunch.engines.presets import PRESETS
 from agentlaunch.engines.remote import ALL_WIRES, RemoteFacts, RemoteModel, probe
 from agentlaunch.errors import AuthNeeded
 from anthropic_server import AnthropicServer
-from openai_server import OpenAIServer, call, say
 from places import CACHE
 from waiting import wait_until
+from wire_server import WireServer, call, say
 
 KEY = "sk-canary-0123456789"
 GATEWAY_KEY = "sk-gateway-canary-0123456789"
@@ -190,7 +190,7 @@ class Gateway:
     """A LiteLLM that runs, and the scripted server behind its name `scripted`."""
 
     url: str
-    scripted: OpenAIServer
+    scripted: WireServer
 
 
 def _free_port() -> int:
@@ -221,7 +221,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     if not program:
         pytest.skip("AGENTLAUNCH_TEST_LITELLM names no program: run `nox -s servers`")
     folder = tmp_path_factory.mktemp("litellm")
-    with llama_server(n_ctx=8_192, key=KEY) as local, OpenAIServer() as scripted:
+    with llama_server(n_ctx=8_192, key=KEY) as local, WireServer() as scripted:
         config = {
             "model_list": [
                 _deployment("local", "small", local, 8_192),
