@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agentlaunch import errors, settings
 from agentlaunch.agents import AGENTS
+from agentlaunch.agents.base import Agent
 from agentlaunch.arguments import COMMANDS, HIDDEN_NAMES
 from agentlaunch.engines import presets
 
@@ -63,34 +64,85 @@ def settings_page() -> str:
 
 def agents_page() -> str:
     """Every agent, from the specs."""
+    local = [agent for agent in AGENTS.values() if agent.local]
     rows = [
         "| agent | also | support | tested versions | speaks | context from | first request |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for agent in AGENTS.values():
-        link = f"[{agent.title}](agents/{agent.name}.md)"
-        also = ", ".join(f"`{alias}`" for alias in agent.aliases)
+    for agent in local:
         rows.append(
-            f"| {link} (`{agent.name}`) | {also} | {agent.support} | "
-            f"{', '.join(agent.tested_versions)} | {', '.join(agent.wires)} | "
+            f"| {_linked(agent)} (`{agent.name}`) | {_also(agent)} | {agent.support} | "
+            f"{', '.join(agent.tested_versions) or '-'} | {', '.join(agent.wires)} | "
             f"{agent.min_context_tokens:,} | {agent.first_request_tokens:,} |"
         )
+    known = ["| agent | versions | what happens |", "| --- | --- | --- |"]
+    known += [
+        f"| {agent.title} | `{row.versions}` | {row.text} |"
+        for agent in local
+        for row in agent.breaks
+    ]
+    asks = ["| agent | what it still asks, with every switch of ours |", "| --- | --- |"]
+    asks += [f"| {agent.title} | {text} |" for agent in local for text in agent.egress]
+    never = ["| agent | also | why |", "| --- | --- | --- |"]
+    never += [
+        f"| {agent.title} (`{agent.name}`) | {_also(agent)} | {agent.local_reason} |"
+        for agent in AGENTS.values()
+        if not agent.local
+    ]
     return (
         "# Agents\n\n"
         "Tokens are of the served prompt's first request with all tools (interactive), measured;\n"
         "`context from` is the smallest window in which the agent's smallest prompt can work.\n"
-        "`tested` means: end to end in `./scripts/test` with the real program, in the first\n"
-        "version named; the others passed the same tests once.\n\n" + "\n".join(rows) + "\n"
+        "`tested`: end to end in `./scripts/test` with the real program, in the first version\n"
+        "named; the others passed the same tests once. `launches`: the real program was run, and\n"
+        "`nox -s full` runs it. `documented`: configured from its documentation, never run; its\n"
+        "tokens are guesses.\n\n"
+        + "\n".join(rows)
+        + "\n\n## Known to break\n\n"
+        + "\n".join(known)
+        + "\n\n## What still leaves the machine\n\n"
+        "Seen behind a proxy that refuses everything. All others ask nobody but the engine.\n\n"
+        + "\n".join(asks)
+        + "\n\n## Cannot be local\n\n"
+        + "\n".join(never)
+        + "\n"
     )
 
 
+def _linked(agent: Agent) -> str:
+    page = REFERENCE / "agents" / f"{agent.name}.md"
+    return f"[{agent.title}](agents/{agent.name}.md)" if page.is_file() else agent.title
+
+
+def _also(agent: Agent) -> str:
+    return ", ".join(f"`{alias}`" for alias in agent.aliases)
+
+
+def _agent_rows(agent: Agent) -> list[str]:
+    """What was run of it, by which tests."""
+    suites = "`tests/e2e`" if agent.name == "claude-code" else "`tests/e2e/test_agents_*.py`"
+    often = f"{suites}, in `./scripts/test`"
+    if agent.support != "tested":
+        often = f"{suites}, in `nox -s full`"
+    return [
+        f"| {agent.title} | {version} | {often if number == 0 else suites + ', once'} "
+        "| Linux x86-64 |"
+        for number, version in enumerate(agent.tested_versions)
+    ]
+
+
 def tested_versions() -> str:
-    """What ran against what, from scripts/data/tested_versions.json."""
+    """What ran against what: agents from their specs, the rest from a file beside this one."""
     data = json.loads(TESTED.read_text(encoding="utf-8"))
+    local = [agent for agent in AGENTS.values() if agent.local]
     rows = ["| program | version | shown by | on |", "| --- | --- | --- | --- |"]
     rows += [f"| {r['what']} | {r['version']} | {r['by']} | {r['on']} |" for r in data["tested"]]
+    rows += [row for agent in local for row in _agent_rows(agent)]
     bare = ["| never run against the real thing | what was used instead |", "| --- | --- |"]
     bare += [f"| {row['what']} | {row['instead']} |" for row in data["untested"]]
+    bare += [
+        f"| {agent.title} | its documentation |" for agent in local if not agent.tested_versions
+    ]
     return (
         "# Tested versions\n\n"
         "What was run against the real program, in which version. Other versions may work.\n\n"

@@ -103,6 +103,16 @@ AllowRemote = Annotated[
 OtherHost = Annotated[
     bool, typer.Option("--allow-remote", help="Once, on an Ollama that is not this machine.")
 ]
+TrustProject = Annotated[
+    bool, typer.Option("--trust-project", help="Let what this project holds run, this once.")
+]
+Configure = Annotated[
+    bool,
+    typer.Option("--config", help="Write the agent's own configuration instead of a launch."),
+]
+GiveBack = Annotated[
+    bool, typer.Option("--restore", help="Give this agent's files back, as `restore` does.")
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Plain http for a registry you name.")]
 
 
@@ -134,6 +144,9 @@ def up(
     ] = None,
     insecure: Insecure = False,
     allow_remote: AllowRemote = False,
+    trust_project: TrustProject = False,
+    config: Configure = False,
+    restore: GiveBack = False,
     *,
     agent_args: Sequence[str] = (),
 ) -> Result | None:
@@ -158,6 +171,9 @@ def up(
         status_file=status_file,
         insecure=insecure,
         allow_remote=allow_remote,
+        trust_project=trust_project,
+        config=config,
+        restore=restore,
     )
 
 
@@ -409,6 +425,18 @@ def config_unset_key(
     return command.unset_key(talk, name)
 
 
+def restore(
+    talk: Talk,
+    agent: AgentName = None,
+    only_list: Annotated[bool, typer.Option("--list", help="Show what is changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it; do nothing.")] = False,
+) -> Result | None:
+    """Give every file that we changed back (`up AGENT --config`)."""
+    from agentlaunch.commands import restore as command
+
+    return command.run(talk, agent, only_list=only_list, dry_run=dry_run)
+
+
 def clean(
     talk: Talk,
     everything: Annotated[bool, typer.Option("--all", help="Select everything of ours.")] = False,
@@ -451,6 +479,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "set-key": config_set_key,
         "unset-key": config_unset_key,
     },
+    "restore": {"": restore},
     "clean": {"": clean},
 }
 """Every command by its words; "" is what a group does when no subcommand is named."""

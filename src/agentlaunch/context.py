@@ -18,14 +18,18 @@ PAD_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """When an agent compacts: at window - min(reply, `most_reply_tokens`) - `reserve_tokens`."""
+    """When an agent compacts: at `share` of window - min(reply, `most_reply_tokens`) -
+    `reserve_tokens`. One that never does works until that point and then fails."""
 
     most_reply_tokens: int
     reserve_tokens: int
+    share: float = 1.0
+    automatic: bool = True
 
     def point(self, window_tokens: int, output_tokens: int) -> int:
         """Tokens of a session at which it begins; may be negative in a window that is too small."""
-        return window_tokens - min(output_tokens, self.most_reply_tokens) - self.reserve_tokens
+        room = window_tokens - min(output_tokens, self.most_reply_tokens) - self.reserve_tokens
+        return int(self.share * room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class ContextPlan:
-    """The contract of one launch, in tokens. `compact_at_tokens` is None when the window is too
-    small for the agent to compact at all: then it is switched off and said."""
+    """The contract of one launch, in tokens. `compact_at_tokens` is None when the agent never
+    compacts, or the window is too small for it: then it is switched off and said."""
 
     engine_tokens: int
     agent_window_tokens: int
@@ -101,7 +105,7 @@ def make_context(
             f"takes about {chosen.interactive_tokens:,}; "
             f"have {chosen.min_context_tokens(compaction):,} or more"
         )
-    can_compact = compact_at >= chosen.interactive_tokens + 1_000
+    can_compact = compaction.automatic and compact_at >= chosen.interactive_tokens + 1_000
     return ContextPlan(
         engine_tokens=engine_tokens,
         agent_window_tokens=window,

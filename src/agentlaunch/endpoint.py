@@ -40,6 +40,11 @@ class Endpoint:
         return {"authorization": f"Bearer {self.token}"}
 
     @property
+    def openai_url(self) -> str:
+        """The base that OpenAI's clients want: with `/v1`."""
+        return f"{self.base_url}/v1"
+
+    @property
     def is_loopback(self) -> bool:
         """True when no request to this endpoint can leave the machine."""
         return is_loopback(self.base_url)

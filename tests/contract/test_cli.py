@@ -75,7 +75,7 @@ def _json(capsys: pytest.CaptureFixture[str], *argv: str, status: int = 0) -> di
         (("engines", "logs"), 6, "engine-failed"),
         (("env", "claude-code", "--shell", "tcsh"), 2, "usage"),
         (("up", "kiro", "--dry-run"), 5, "agent-not-supported"),
-        (("up", "Codex", "--dry-run"), 5, "agent-not-supported"),
+        (("up", "Cursor-Agent", "--dry-run"), 5, "agent-not-supported"),
         (("up", "--model", "~nosuchuser/x.gguf", "--dry-run"), 7, "model-unavailable"),
         (("up", "--context", "9" * 5000, "--dry-run"), 2, "bad-value"),
         (("up", "--model", "a\0b.gguf", "--dry-run"), 2, "bad-value"),

@@ -48,3 +48,9 @@ def test_help_of_a_command_imports_no_command(command: str, tmp_path: Path) -> N
     loaded = _modules(tmp_path, command, "--help")
     assert {name for name in HEAVY if name in loaded} == set()
     assert "agentlaunch.survey" not in loaded
+
+
+def test_a_look_at_what_restore_would_do_imports_nothing_heavy(tmp_path: Path) -> None:
+    loaded = _modules(tmp_path, "restore", "--dry-run")
+    heavy = {"httpx", "rich", "psutil", "pydantic", "filelock", "ruamel", "keyring", "questionary"}
+    assert heavy & loaded == set()

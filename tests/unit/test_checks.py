@@ -228,7 +228,6 @@ def test_an_ollama_that_nobody_has_or_named_is_not_spoken_of() -> None:
     [
         (None, CLAUDE, ("claude-code",), "warning"),
         ("remove it", CLAUDE, (), "error"),
-        ("remove it", ABSENT, (), "warning"),
         ("remove it", ABSENT, ("claude-code",), "error"),
     ],
 )

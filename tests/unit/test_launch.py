@@ -188,10 +188,14 @@ def test_files_of_dead_launches_are_swept_and_nothing_else(paths: Paths) -> None
     kept = [f"claude-code-{me}.json", "claude-code-env.json", "notes.txt", "x-y-z.json", "-.json"]
     for name in (*dead, *kept):
         (folder / name).write_text("")
-    (folder / "odd-1-1.00.d").mkdir()  # cannot be unlinked, and stops nothing
+    for name in ("openhands-999999999-1.00", f"openhands-{me}"):
+        (folder / name).mkdir()
+        (folder / name / "settings.json").write_text("")
+        (folder / name / "mcp.json").symlink_to(folder / "notes.txt")
     with pytest.raises(SystemExit):
         launch.hand_over(a_ready(paths, Handover(("claude",), {})), a_talk(), paths, None)
-    assert sorted(file.name for file in folder.iterdir()) == sorted([*kept, "odd-1-1.00.d"])
+    assert sorted(file.name for file in folder.iterdir()) == sorted([*kept, f"openhands-{me}"])
+    assert len(list((folder / f"openhands-{me}").iterdir())) == 2
 
 
 @pytest.mark.usefixtures("become")

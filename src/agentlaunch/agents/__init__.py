@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import difflib
 
-from agentlaunch.agents import claude_code
+from agentlaunch.agents import (
+    aider,
+    claude_code,
+    cline,
+    codex,
+    copilot,
+    crush,
+    cursor,
+    droid,
+    gemini,
+    goose,
+    kiro,
+    mini_swe_agent,
+    opencode,
+    openhands,
+    qwen_code,
+    vibe,
+)
 from agentlaunch.agents.base import Agent
 from agentlaunch.errors import NotSupported, UsageError
 
 AGENTS: dict[str, Agent] = {
     "claude-code": claude_code.AGENT,
+    "codex": codex.AGENT,
+    "opencode": opencode.AGENT,
+    "copilot": copilot.AGENT,
+    "qwen": qwen_code.AGENT,
+    "droid": droid.AGENT,
+    "cline": cline.AGENT,
+    "vibe": vibe.AGENT,
+    "aider": aider.AGENT,
+    "mini-swe-agent": mini_swe_agent.AGENT,
+    "openhands": openhands.AGENT,
+    "crush": crush.AGENT,
+    "goose": goose.AGENT,
+    "gemini": gemini.AGENT,
+    "kiro": kiro.AGENT,
+    "cursor": cursor.AGENT,
 }
 
-NEVER: dict[str, str] = {
-    "kiro": "Kiro takes no endpoint of your own; it needs a Kiro account",
-    "gemini": "Gemini CLI speaks only Google's own wire",
-}
-"""Agents that cannot use a model of your own, and why."""
-
-LATER: tuple[str, ...] = (
-    "codex", "opencode", "copilot", "qwen", "pi", "droid", "cline", "kimi", "vibe", "aider",
-    "openhands", "mini-swe-agent", "crush", "goose",
-)  # fmt: skip
+LATER: tuple[str, ...] = ("pi", "kimi")
 """Agents that this version cannot launch yet."""
 
 
@@ -33,16 +56,17 @@ def find(name: str) -> Agent:
     """
     names = {word.lower(): agent for agent in AGENTS.values() for word in _words(agent)}
     typed = name.strip().lower()
-    if typed in names:
-        return names[typed]
-    if typed in NEVER or typed in LATER:
-        raise NotSupported(
-            NEVER.get(typed, f"this version of agentlaunch cannot launch {typed} yet"),
-            hint="agents that can: " + ", ".join(AGENTS),
-            code="agent-not-supported",
+    found = names.get(typed)
+    if found is not None and found.local:
+        return found
+    if found is not None:
+        raise _no_model_of_ours(
+            f"{found.title} cannot use a model of your own: {found.local_reason}"
         )
+    if typed in LATER:
+        raise _no_model_of_ours(f"this version of agentlaunch cannot launch {typed} yet")
     close = difflib.get_close_matches(typed, names, n=1, cutoff=0.6)
-    known = "agents: " + ", ".join(AGENTS)
+    known = "agents: " + ", ".join(_local())
     raise UsageError(
         f"there is no agent {name!r}",
         hint=f"did you mean `{names[close[0]].name}`?" if close else known,
@@ -52,3 +76,12 @@ def find(name: str) -> Agent:
 
 def _words(agent: Agent) -> tuple[str, ...]:
     return (agent.name, *agent.aliases)
+
+
+def _no_model_of_ours(message: str) -> NotSupported:
+    hint = "agents that can: " + ", ".join(_local())
+    return NotSupported(message, hint=hint, code="agent-not-supported")
+
+
+def _local() -> tuple[str, ...]:
+    return tuple(name for name, agent in AGENTS.items() if agent.local)

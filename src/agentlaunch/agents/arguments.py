@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 from agentlaunch.agents.base import Reserved
 from agentlaunch.errors import UsageError
@@ -31,8 +32,13 @@ def refuse_reserved(title: str, reserved: Iterable[Reserved], args: tuple[str, .
     for row in reserved:
         is_flag = row.flag.startswith("-")
         if has_flag(args, row.flag) if is_flag else args[:1] == (row.flag,):
-            raise UsageError(
-                f"{title} would leave this launch with `{row.flag}`",
-                hint=row.instead,
-                code="reserved-argument",
-            )
+            refuse(title, row)
+
+
+def refuse(title: str, row: Reserved) -> NoReturn:
+    """Raise the `UsageError` of one row that an agent found in the arguments by its own rules."""
+    raise UsageError(
+        f"{title} would leave this launch with `{row.flag}`",
+        hint=row.instead,
+        code="reserved-argument",
+    )

@@ -6,8 +6,10 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from agentlaunch.agents.sessions import Sessions
+from agentlaunch.changes.edit import Edit
 from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.endpoint import Endpoint, Wire
 from agentlaunch.managed import Package
@@ -31,6 +33,7 @@ class Target:
 
     binary: str
     endpoint: Endpoint
+    """Its wires are the server's; `wire` says which one this agent is to speak."""
     context: ContextPlan
     home: Home
     home_folder: Path
@@ -44,6 +47,21 @@ class Target:
     """What the user wrote after `--`."""
     thinking_off: bool = False
     """Must the model not think? Else that is the agent's own business."""
+    runner: tuple[str, ...] = ()
+    """What runs the program, where its own first line would find one that is too old."""
+    own_folder: Path = Path()
+    """The user's own folder of this agent (`config_folder`), there or not."""
+    project: Path = Path()
+    """The folder that the agent is started in."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The first words of its argv."""
+        return (*self.runner, self.binary)
+
+    def wire(self, liked: tuple[Wire, ...]) -> Wire:
+        """The first of these that the server speaks; the plan has seen to it that there is one."""
+        return next((wire for wire in liked if wire in self.endpoint.wires), liked[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,14 @@ class PrivateFile:
 
     path: Path
     content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A name in a folder of ours that leads to what is the user's own; made where he has it."""
+
+    path: Path
+    to: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +90,8 @@ class Handover:
     """Private files, one per launch, in the runtime folder."""
     seeds: tuple[PrivateFile, ...] = ()
     """First contents of files in a clean home of ours; written only where nothing is yet."""
+    links: tuple[Link, ...] = ()
+    """What a private folder shares with the user's own; only where that exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +100,55 @@ class Reserved:
 
     flag: str
     instead: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A file that this agent reads: what in it could send requests elsewhere, and what would run.
+
+    Keys are patterns, one word a level: `env.*_BASE_URL`, `mcpServers.*.command`, `hooks`. A key
+    counts when it holds anything but nothing ("", [], {}, false, null), or, behind a colon, what
+    its value must be like: `instructions.*:*://*`.
+    """
+
+    path: str
+    """Relative to the project, below the user's folder (`{config}/…`), `~/…` or absolute; a folder
+    or a pattern (`.opencode/plugin/*.js`) stands for its files."""
+    format: Literal["json", "toml", "yaml", "env", "code"]
+    """`json` may have comments; `env` is NAME=value lines; `code` is run as it is."""
+    redirects: tuple[str, ...] = ()
+    """What this launch overrides, and says so."""
+    runs: tuple[str, ...] = ()
+    """Commands that the agent would run from it by itself; counts in the project's files alone."""
+    beyond_us: tuple[str, ...] = ()
+    """What no flag of ours can take back: it stops the launch."""
+    outranks: bool = False
+    """An administrator's file, above every flag: its `redirects` stop the launch too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Where the agent keeps which folders the user trusts, and whether it asks him."""
+
+    path: str
+    """Like `Watched.path`."""
+    format: Literal["json", "toml"]
+    trusts: Callable[[Mapping[str, Any], str], bool]
+    """From the file's contents: is this folder (absolute path) trusted?"""
+    asks: bool
+    """Does its own dialog ask before anything of an untrusted project runs?"""
+    other_path: str | None = None
+    """Where the file lies in the other of its two places, for an agent that has two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """What is known not to work with some versions of an agent."""
+
+    versions: str
+    """`<2.0.65`, `>=0.80,<0.120`: comparisons joined by commas."""
+    text: str
+    """What happens, as a person would meet it; the source where it is not our own run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +167,7 @@ class Agent:
     wires: tuple[Wire, ...]
     """In order of liking."""
     tiers: tuple[Tier, ...]
-    """Its prompt sizes from full to smallest (measured)."""
+    """Its prompt sizes from full to smallest (measured); empty for one that cannot be local."""
     compaction: Compaction
     wanted_context_tokens: int
     support: Support
@@ -100,27 +177,46 @@ class Agent:
     prepare: Callable[[Target], Handover]
     is_headless: Callable[[tuple[str, ...]], bool]
     """Do these arguments make it answer one prompt and end?"""
+    needs_tools: bool = True
+    """False for one that edits by text: a model whose template ignores tools will do."""
+    asks_about_key: bool = False
+    """Does its own dialog ask whether an API key in the environment is to be used?"""
     output_variable: str | None = None
     """The user's own variable that caps one reply in tokens: respected when it asks for less."""
-    managed_settings: tuple[str, ...] = ()
-    """Administrator files and folders that outrank every flag of ours, if the agent has such."""
-    settings_files: tuple[str, ...] = ()
-    """Settings files, of the project (relative) or in `{config}`: looked at before a launch."""
+    watched: tuple[Watched, ...] = ()
+    """Files that are looked at before a launch."""
     config_folder: tuple[str, str] | None = None
     """The variable that moves the user's folder of this agent, and where it lies without."""
-    redirects: tuple[str, ...] = ()
-    """Patterns of variables that, in the `env` of such a file, would send the agent elsewhere."""
-    redirect_keys: tuple[str, ...] = ()
-    """Keys of such a file that would do the same when they hold anything."""
-    beyond_us: tuple[str, ...] = ()
-    """Variables that, set in such a file, no flag of ours can take back."""
+    trust: Trust | None = None
+    """None: it has no notion of a trusted folder, and runs what a project says."""
+    breaks: tuple[Break, ...] = ()
+    """What is known to break outside the tested versions."""
+    egress: tuple[str, ...] = ()
+    """Hosts that it still asks with every switch of ours, each with the reason: "host: why"."""
+    configure: Callable[[Target], tuple[Edit, ...]] | None = None
+    """The named keys of the user's own files that make a plain start use this model (`--config`);
+    None where the agent has no such place."""
+    sessions: Sessions | None = None
+    """How its conversations are found, so that one that is too large is told before the launch."""
+    notes: tuple[str, ...] = ()
+    """What a user should know before he chooses it, a sentence each."""
 
     @property
     def min_context_tokens(self) -> int:
-        """The smallest window in which its smallest tier can work (see `context`)."""
-        return min(tier.min_context_tokens(self.compaction) for tier in self.tiers)
+        """The smallest window in which its smallest tier can work (see `context`); 0 without."""
+        return min((tier.min_context_tokens(self.compaction) for tier in self.tiers), default=0)
 
     @property
     def first_request_tokens(self) -> int:
-        """Tokens of its first interactive request with all tools."""
-        return self.tiers[0].interactive_tokens
+        """Tokens of its first interactive request with all tools; 0 where it cannot be local."""
+        return self.tiers[0].interactive_tokens if self.tiers else 0
+
+
+def own_folder(agent: Agent, environ: Mapping[str, str]) -> Path:
+    """The user's own folder of an agent, wherever its variable has moved it; `~` is HOME."""
+    variable, default = agent.config_folder or ("", "~")
+    text = environ.get(variable) or default
+    home = environ.get("HOME") or environ.get("USERPROFILE") or ""
+    if home and (text == "~" or text.startswith("~/")):
+        return Path(home) / text[2:]
+    return Path(text)

@@ -8,9 +8,10 @@ what is read before settings load.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
 from agentlaunch.agents.base import (
@@ -20,18 +21,17 @@ from agentlaunch.agents.base import (
     PrivateFile,
     Reserved,
     Target,
+    Trust,
     Unset,
+    Watched,
 )
-from agentlaunch.agents.keys import PROVIDER_KEYS
+from agentlaunch.agents.sessions import Resume, Sessions, by_flags, documents, total
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, document, stale
+from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.endpoint import Endpoint
+from agentlaunch.errors import NotSupported
 from agentlaunch.managed import Package
-
-DUMMY_TOKEN = "agentlaunch"  # noqa: S105 - sent to engines that want none, on purpose
-"""Always sent: without a token of ours the user's own login goes to the engine (seen, 2.1.197)."""
-
-TIMEOUT_MS = 30 * 60 * 1000
-"""A CPU reads the first prompt for minutes; the agent's own limits are 5 and 10 minutes."""
 
 SLIM_TOOLS = "Bash,Read,Edit,Write,Glob,Grep"
 
@@ -143,6 +143,24 @@ BEYOND_US: tuple[str, ...] = ("ANTHROPIC_UNIX_SOCKET",)
 them: requests then go to that local socket (seen, 2.1.197; in 2.1.330 no longer from a project).
 Whoever reads the project's files before a launch must stop at them."""
 
+REDIRECTS = (
+    "env.*_BASE_URL",
+    "env.*_AUTH_TOKEN",
+    "env.*_API_KEY",
+    "env.CLAUDE_CODE_USE_*",
+    "apiKeyHelper",
+)
+
+ADMINISTRATORS = tuple(
+    f"{folder}/{name}"
+    for folder in (
+        "/etc/claude-code",
+        "/Library/Application Support/ClaudeCode",
+        "C:/Program Files/ClaudeCode",
+    )
+    for name in ("managed-settings.json", "managed-settings.d/")
+)
+
 HELPERS: tuple[str, ...] = (
     "apiKeyHelper",
     "awsAuthRefresh",
@@ -152,6 +170,27 @@ HELPERS: tuple[str, ...] = (
     "proxyAuthHelper",
 )
 """Commands of the user's that fetch real credentials; "" switches one off, null hangs (seen)."""
+
+CONFIGURED_EMPTY: tuple[str, ...] = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN")
+"""Emptied in the user's own settings while these lead to an engine: a shell may export them."""
+
+CONFIGURED_OFF: tuple[str, ...] = (
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_FOUNDRY",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+    "CLAUDE_CODE_ATTRIBUTION_HEADER",
+    "CLAUDE_CODE_ENABLE_AWAY_SUMMARY",
+    "CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION",
+    "CLAUDE_CODE_TOTAL_TOKENS_REMINDER",
+    "CLAUDE_CODE_DISABLE_1M_CONTEXT",
+    "CLAUDE_CODE_DISABLE_ADVISOR_TOOL",
+    "ENABLE_TOOL_SEARCH",
+    "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL",
+)
+"""What of `OFF` a plain start needs; login, updates and the like stay as the user has them."""
+
+SETTINGS_SCHEMA = "https://json.schemastore.org/claude-code-settings.json"
 
 _OWN_MODEL = "use `agentlaunch up claude-code --model REF`"
 _ELSEWHERE = "that session would not run on this machine: run `claude` itself"
@@ -201,7 +240,7 @@ def prepare(target: Target) -> Handover:
     variables = _variables(target)
     tier = () if has_flag(target.args, "--tools") else target.context.tier.args
     argv = (
-        target.binary,
+        *target.command,
         *tier,
         "--settings",
         str(settings_path),
@@ -217,11 +256,42 @@ def prepare(target: Target) -> Handover:
         # Onboarding (theme, login) is skipped; trust in a folder is the user's to give.
         seeds = (
             PrivateFile(
-                target.home_folder / ".claude.json", _document({"hasCompletedOnboarding": True})
+                target.home_folder / ".claude.json", document({"hasCompletedOnboarding": True})
             ),
         )
-    settings = PrivateFile(settings_path, _document(_settings(target.endpoint.model, variables)))
+    settings = PrivateFile(settings_path, document(_settings(target.endpoint.model, variables)))
     return Handover(argv=argv, env=env, files=(settings,), seeds=seeds)
+
+
+def configure(target: Target) -> tuple[Edit, ...]:
+    """The user's own settings.json for a plain `claude` (and its IDE extensions): only what routes
+    and sizes. Never `.claude.json`, which the agent itself rewrites all the time.
+
+    Raises `NotSupported` where a key is needed: its settings could hold it only in plain text.
+    """
+    if target.endpoint.token:
+        raise NotSupported(
+            "Claude Code could keep the key of this server only in plain text",
+            hint="launch it, then the key stays out of every file: agentlaunch up claude-code",
+            code="key-in-plain-text",
+        )
+    network = bypass(target.endpoint, target.environ)
+    variables = {
+        **dict.fromkeys(CONFIGURED_EMPTY, ""),
+        **{name: OFF[name] for name in CONFIGURED_OFF},
+        **_routing(target.endpoint),
+        **network,
+        **{name: value for name, value in _window(target.context).items() if value},
+        **(NO_THINKING if target.thinking_off else {}),
+        "API_FORCE_IDLE_TIMEOUT": "0",
+        "API_TIMEOUT_MS": str(PATIENCE_S * 1000),
+        "CLAUDE_STREAM_IDLE_TIMEOUT_MS": str(PATIENCE_S * 1000),
+    }
+    values: dict[tuple[str, ...], object] = {("env", key): each for key, each in variables.items()}
+    # A helper of the user's would send a real key beside our dummy.
+    values |= {("model",): target.endpoint.model, ("apiKeyHelper",): ""}
+    file = target.own_folder / "settings.json"
+    return (SetKeys(file, "json", values, schema=SETTINGS_SCHEMA),)
 
 
 def is_headless(args: tuple[str, ...]) -> bool:
@@ -229,6 +299,48 @@ def is_headless(args: tuple[str, ...]) -> bool:
     return any(
         arg == "--print" or (arg[:1] == "-" and "p" in arg and set(arg[1:]) <= set("cphv"))
         for arg in before_operands(args)
+    )
+
+
+def _resumed(args: tuple[str, ...]) -> Resume | None:
+    flags = ("-r", "--resume")
+    return by_flags(args, latest=("-c", "--continue", "-cp"), by_id=flags)
+
+
+def _session_files(project: str, session: str) -> str:
+    """One folder a project, named after its path (seen, 2.1.197)."""
+    folder = re.sub(r"[^A-Za-z0-9]", "-", project)
+    return f"projects/{folder}/{session or '*'}.jsonl"
+
+
+def _session_tokens(lines: Iterable[bytes]) -> int | None:
+    """By the usage of the last reply; not known right after a compaction (seen, 2.1.197)."""
+    tokens: int | None = None
+    for row in documents(lines):
+        message = row.get("message")
+        if row.get("subtype") == "compact_boundary":
+            tokens = None
+        elif row.get("type") == "assistant" and isinstance(message, dict):
+            if row.get("isSidechain") is True:
+                continue
+            tokens = total(
+                message.get("usage"),
+                "input_tokens",
+                "cache_creation_input_tokens",
+                "cache_read_input_tokens",
+                "output_tokens",
+            )
+    return tokens
+
+
+def _trusts(document: Mapping[str, Any], folder: str) -> bool:
+    """Trust is given to a folder with all that is below it (read, 2.1.197)."""
+    projects = document.get("projects")
+    rows = projects if isinstance(projects, dict) else {}
+    return any(
+        isinstance(row, dict) and row.get("hasTrustDialogAccepted") is True
+        for place in (folder, *(str(parent) for parent in Path(folder).parents))
+        for row in (rows.get(place),)
     )
 
 
@@ -259,8 +371,8 @@ def _variables(target: Target) -> dict[str, str]:
         **(NO_THINKING if target.thinking_off else {}),
         # Bun ends a silent request after 5 minutes unless this is 0; the stream has its own limit.
         "API_FORCE_IDLE_TIMEOUT": "0",
-        "API_TIMEOUT_MS": str(TIMEOUT_MS),
-        "CLAUDE_STREAM_IDLE_TIMEOUT_MS": str(TIMEOUT_MS),
+        "API_TIMEOUT_MS": str(PATIENCE_S * 1000),
+        "CLAUDE_STREAM_IDLE_TIMEOUT_MS": str(PATIENCE_S * 1000),
     }
 
 
@@ -288,16 +400,11 @@ def _routing(endpoint: Endpoint) -> dict[str, str]:
 
 def _network(endpoint: Endpoint, environ: Mapping[str, str]) -> dict[str, str]:
     """Loopback bypasses every proxy; for other hosts a project cannot put its own proxy between."""
-    if not endpoint.is_loopback:
-        return {name: environ.get(name, "") for name in (*PROXIES, "NO_PROXY", "no_proxy")} | {
-            "NODE_TLS_REJECT_UNAUTHORIZED": "1"
-        }
-    given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
-    # Its matcher knows an IPv6 address only with brackets and port (read, 2.1.197).
-    own = ("127.0.0.1", "localhost", "::1", urlsplit(endpoint.base_url).netloc)
-    merged = ",".join(dict.fromkeys((*entries, *own)))
-    return {"NO_PROXY": merged, "no_proxy": merged}
+    if endpoint.is_loopback:
+        return bypass(endpoint, environ)
+    return {name: environ.get(name, "") for name in (*PROXIES, "NO_PROXY", "no_proxy")} | {
+        "NODE_TLS_REJECT_UNAUTHORIZED": "1"
+    }
 
 
 def _window(context: ContextPlan) -> dict[str, str]:
@@ -315,12 +422,7 @@ def _window(context: ContextPlan) -> dict[str, str]:
 
 
 def _unset(environ: Mapping[str, str]) -> list[str]:
-    inherited = [name for name in environ if name.startswith(UNSET_PREFIXES)]
-    return [*PROVIDER_KEYS, *UNSET_FIRST, *sorted(inherited)]
-
-
-def _document(value: dict[str, object]) -> bytes:
-    return json.dumps(value, indent=1).encode() + b"\n"
+    return [*UNSET_FIRST, *stale(environ, UNSET_PREFIXES)]
 
 
 AGENT = Agent(
@@ -362,22 +464,34 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    asks_about_key=True,
     output_variable="CLAUDE_CODE_MAX_OUTPUT_TOKENS",
-    settings_files=(
-        "{config}/settings.json",
-        ".claude/settings.json",
-        ".claude/settings.local.json",
-    ),
     config_folder=("CLAUDE_CONFIG_DIR", "~/.claude"),
-    redirects=("*_BASE_URL", "*_AUTH_TOKEN", "*_API_KEY", "CLAUDE_CODE_USE_*"),
-    redirect_keys=("apiKeyHelper",),
-    beyond_us=BEYOND_US,
-    managed_settings=(
-        "/etc/claude-code/managed-settings.json",
-        "/etc/claude-code/managed-settings.d/",
-        "/Library/Application Support/ClaudeCode/managed-settings.json",
-        "/Library/Application Support/ClaudeCode/managed-settings.d/",
-        "C:/Program Files/ClaudeCode/managed-settings.json",
-        "C:/Program Files/ClaudeCode/managed-settings.d/",
+    configure=configure,
+    watched=(
+        *(Watched(place, "json", redirects=REDIRECTS, outranks=True) for place in ADMINISTRATORS),
+        *(
+            Watched(
+                place,
+                "json",
+                redirects=REDIRECTS,
+                runs=("hooks", "statusLine.command", "env.LD_*", "env.NODE_OPTIONS"),
+                beyond_us=tuple(f"env.{name}" for name in BEYOND_US),
+            )
+            for place in (
+                "{config}/settings.json",
+                ".claude/settings.json",
+                ".claude/settings.local.json",
+            )
+        ),
+        Watched(".mcp.json", "json", runs=("mcpServers.*.command",)),
     ),
+    trust=Trust(
+        "{config}/.claude.json",  # where CLAUDE_CONFIG_DIR is set; else beside the folder
+        "json",
+        _trusts,
+        asks=True,
+        other_path="{config}/../.claude.json",
+    ),
+    sessions=Sessions(_resumed, _session_files, _session_tokens),
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from agentlaunch.checks import agents, engines, machine, models, ours
+from agentlaunch.checks.agents import INSTALL
 from agentlaunch.checks.finding import Check, Finding, Status
 from agentlaunch.checks.machine import LOW_DISK_BYTES
 from agentlaunch.checks.models import recommendation
 from agentlaunch.survey import Survey
 
-__all__ = ["CHECKS", "LOW_DISK_BYTES", "Finding", "Status", "check", "recommendation"]
+__all__ = ["CHECKS", "INSTALL", "LOW_DISK_BYTES", "Finding", "Status", "check", "recommendation"]
 
 CHECKS: Sequence[Check] = (
     ours.settings,

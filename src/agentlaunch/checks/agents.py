@@ -8,6 +8,9 @@ from agentlaunch.agents.base import Agent
 from agentlaunch.checks.finding import Finding, Status
 from agentlaunch.survey import Survey
 
+INSTALL = "agentlaunch agents install"
+"""Begins the remedy of every agent that is not here."""
+
 
 def node(survey: Survey, wanted: Collection[str]) -> list[Finding]:
     """Node.js, where an agent is missing that runs on it."""
@@ -35,13 +38,15 @@ def _min_node(agent: Agent) -> tuple[int, int]:
 
 
 def installed(survey: Survey, wanted: Collection[str]) -> list[Finding]:
-    """A row for each agent; one that is wanted must be here."""
+    """A row for each agent that can be local; one that is wanted must be here."""
     rows = []
     for name, state in survey.agents.items():
         title = state.agent.title
+        if not state.agent.local:
+            continue
         if not state.installed:
             status: Status = "error" if name in wanted else "info"
-            remedy = f"agentlaunch agents install {name}"
+            remedy = f"{INSTALL} {name}"
             rows.append(Finding(name, status, f"{title} is not installed", remedy))
         elif state.version is None:
             text = f"{title} at {state.path}; no package beside it tells its version"
@@ -50,6 +55,10 @@ def installed(survey: Survey, wanted: Collection[str]) -> list[Finding]:
             tested = ", ".join(state.agent.tested_versions)
             text = f"{title} {state.version} at {state.path} is not a tested version ({tested})"
             rows.append(Finding(name, "info", text))
+            rows += [
+                Finding(name, "warning", f"{title} {state.version}: {known}")
+                for known in state.breaks
+            ]
         else:
             rows.append(Finding(name, "ok", f"{title} {state.version} at {state.path}"))
     return rows
@@ -74,11 +83,9 @@ def redirected(survey: Survey, wanted: Collection[str]) -> list[Finding]:
     """Settings files that send an agent elsewhere: overridden by a launch, or in its way."""
     rows = []
     for found in survey.health.overrides if survey.health is not None else ():
-        if found.hint is None:
-            rows.append(Finding(found.agent, "warning", found.text))
-        else:
-            state = survey.agents.get(found.agent)
-            needed = found.agent in wanted or (state is not None and state.installed)
-            status: Status = "error" if needed else "warning"
-            rows.append(Finding(found.agent, status, found.text, found.hint))
+        state = survey.agents.get(found.agent)
+        if found.agent not in wanted and not (state is not None and state.installed):
+            continue  # nobody would launch it from here
+        status: Status = "warning" if found.hint is None else "error"
+        rows.append(Finding(found.agent, status, found.text, found.hint))
     return rows

@@ -6,6 +6,7 @@ from typing import Any
 
 from agentlaunch import managed, settings, survey
 from agentlaunch.agents import AGENTS, find
+from agentlaunch.agents.base import Agent
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import NotSupported
 from agentlaunch.survey import AgentState
@@ -14,25 +15,44 @@ from agentlaunch.units import format_bytes
 
 
 def list_agents(talk: Talk) -> Result:
-    """Every agent that we know."""
+    """Every agent that we know; those that cannot be local last, with the reason."""
     paths = settings.paths()
     states = [survey.find_agent(agent, paths) for agent in AGENTS.values()]
+    states.sort(key=lambda state: not state.agent.local)
 
     def draw(talk: Talk) -> None:
         rows = [
-            (state.agent.name, state.version or ("yes" if state.installed else "-"),
-             state.agent.support, str(state.path or "not installed"))
+            (state.agent.name, _version(state), state.agent.support, _where(state))
             for state in states
-        ]  # fmt: skip
+            if state.agent.local
+        ]
         talk.table(("AGENT", "VERSION", "SUPPORT", "WHERE"), rows)
+        for state in states:
+            if not state.agent.local:
+                talk.answer(f"{state.agent.name}: cannot be local. {state.agent.local_reason}")
 
     data = {"agents": [as_json(state) for state in states]}
     return Result("agentlaunch/agents/1", data, draw)
 
 
+def _version(state: AgentState) -> str:
+    if state.version is None:
+        return "?" if state.installed else "-"
+    return state.version if state.tested else f"{state.version} (untested)"
+
+
+def _where(state: AgentState) -> str:
+    if state.path is not None:
+        return "ours" if state.managed else str(state.path)
+    package = state.agent.package
+    if package is None:
+        return "not installed"
+    return f"not installed ({format_bytes(package.download_bytes or package.size_bytes)})"
+
+
 def show(talk: Talk, name: str) -> Result:
     """One agent, whole. Raises `UsageError` for an unknown name."""
-    state = survey.find_agent(find(name), settings.paths())
+    state = survey.find_agent(_any(name), settings.paths())
     agent, data = state.agent, as_json(state)
     data["reserved_args"] = [{"flag": r.flag, "instead": r.instead} for r in agent.reserved]
     data["tiers"] = [
@@ -45,11 +65,18 @@ def show(talk: Talk, name: str) -> Result:
         }
         for tier in agent.tiers
     ]
+    data["notes"] = list(agent.notes)
+    data["egress"] = list(agent.egress)
+    data["known_breaks"] = [{"versions": row.versions, "text": row.text} for row in agent.breaks]
 
     def draw(talk: Talk) -> None:
-        talk.answer(f"{agent.title} ({agent.name}; also {', '.join(agent.aliases)})")
-        talk.answer(f"  here        {state.version or '-'} {state.path or 'not installed'}")
-        talk.answer(f"  tested      {', '.join(agent.tested_versions)} ({agent.support})")
+        names = f"; also {', '.join(agent.aliases)}" if agent.aliases else ""
+        talk.answer(f"{agent.title} ({agent.name}{names})")
+        if not agent.local:
+            talk.answer(f"  cannot be local: {agent.local_reason}")
+            return
+        talk.answer(f"  here        {_version(state)} {state.path or 'not installed'}")
+        talk.answer(f"  tested      {', '.join(agent.tested_versions) or '-'} ({agent.support})")
         talk.answer(f"  speaks      {', '.join(agent.wires)}")
         for tier in agent.tiers:
             smallest = tier.min_context_tokens(agent.compaction)
@@ -57,15 +84,28 @@ def show(talk: Talk, name: str) -> Result:
                 f"  {tier.name + ' prompt':11} {tier.tools} tools, first request "
                 f"{tier.interactive_tokens:,} tokens, context from {smallest:,}"
             )
-        talk.answer("  reserved    " + ", ".join(r.flag for r in agent.reserved))
+        for text in agent.notes:
+            talk.answer_folded(f"  note        {text}", indent=14)
+        for text in agent.egress:
+            talk.answer_folded(f"  still asks  {text}", indent=14)
+        for row in agent.breaks:
+            talk.answer_folded(f"  breaks      {row.versions}: {row.text}", indent=14)
+        talk.answer_folded("  reserved    " + ", ".join(r.flag for r in agent.reserved), indent=14)
 
     return Result("agentlaunch/agents-show/1", {"agent": data}, draw)
+
+
+def _any(name: str) -> Agent:
+    """An agent by name, also one that cannot be launched."""
+    typed = name.strip().lower()
+    rows = (row for row in AGENTS.values() if typed in (row.name, *row.aliases))
+    return next(rows, None) or find(name)
 
 
 def install(talk: Talk, name: str) -> Result:
     """Install the pinned version into a folder of ours, asked for with source and size.
 
-    Raises `NotSupported` when we cannot install it, `AgentlaunchError` when npm fails.
+    Raises `NotSupported` when we cannot install it, `AgentlaunchError` when npm or pip fails.
     """
     agent, paths = find(name), settings.paths()
     package = agent.package
@@ -73,15 +113,19 @@ def install(talk: Talk, name: str) -> Result:
         raise NotSupported(
             f"agentlaunch cannot install {agent.title}", hint="install it by its own documentation"
         )
+    wanted = [managed.NODE] if managed.needs_node(package, paths) else []
     if managed.installed(package, paths) is None:
-        size = format_bytes(package.size_bytes)
-        talk.say(f"{package.source}, {size} on disk, into {paths.managed}")
-        if not talk.ask("Install it?", flag="--yes"):
+        wanted.append(package)
+        for row in wanted:
+            talk.say(f"{row.source}, {format_bytes(row.size_bytes)} on disk, into {paths.managed}")
+        if not talk.ask("Install it?" if len(wanted) == 1 else "Install them?", flag="--yes"):
             return Result(
                 "agentlaunch/agents-install/1",
                 {"installed": False, "path": None},
                 lambda t: t.say("nothing was done"),
             )
+    for row in wanted:
+        talk.follow(managed.install(row, paths, offline=talk.policy.offline))
     root = talk.follow(managed.install(package, paths, offline=talk.policy.offline))
     data = {"installed": True, "path": str(root), "version": package.version}
     return Result(
@@ -104,8 +148,8 @@ def as_json(state: AgentState) -> dict[str, Any]:
         "tested_versions": list(agent.tested_versions),
         "wires": list(agent.wires),
         "support": agent.support,
-        "min_context_tokens": agent.min_context_tokens,
-        "first_request_tokens": agent.first_request_tokens,
+        "min_context_tokens": agent.min_context_tokens or None,
+        "first_request_tokens": agent.first_request_tokens or None,
         "local": agent.local,
         "local_reason": agent.local_reason,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from agentlaunch import checks, files, plan, settings, survey
@@ -73,7 +73,7 @@ def run(
     def draw(talk: Talk) -> None:
         rows = [
             (MARKS[row.status], row.name, row.message + (f" ({row.remedy})" if row.remedy else ""))
-            for row in findings
+            for row in _together(findings)
         ]
         talk.table(("STATUS", "CHECK", "FINDING"), rows)
         talk.say(_summary(findings))
@@ -211,6 +211,20 @@ def _recommended(
     context = values["context"].value
     wish = plan.Wish(agent=agent, context_tokens=context, kv_cache=values["kv_cache"].value)
     return (checks.recommendation(agent, plan.choose_model(seen, wish)),)
+
+
+def _together(findings: Sequence[Finding]) -> list[Finding]:
+    """For a person: the many agents that are not here, and need not be, in one row."""
+    absent = [
+        row
+        for row in findings
+        if row.status == "info" and (row.remedy or "").startswith(checks.INSTALL)
+    ]
+    if len(absent) < 2:
+        return list(findings)
+    text = f"not installed: {', '.join(row.name for row in absent)}"
+    one = Finding("agents", "info", text, f"{checks.INSTALL} NAME")
+    return [one if row is absent[0] else row for row in findings if row not in absent[1:]]
 
 
 def _summary(findings: Collection[Finding]) -> str:

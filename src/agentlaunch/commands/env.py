@@ -11,7 +11,7 @@ from typing import Any
 
 from agentlaunch import launch, plan, settings
 from agentlaunch.agents.base import Handover, Unset
-from agentlaunch.commands import looking
+from agentlaunch.commands import looking, project
 from agentlaunch.commands.result import Result
 from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import Endpoint
@@ -39,7 +39,7 @@ def run(
     if kind not in {*SHELLS, "json"}:
         raise UsageError(f"--shell: {kind!r} is not one of {', '.join((*SHELLS, 'json'))}")
     asked = replace(looking.look(talk, flags, args), allow_remote=allow_remote)
-    looking.check_settings_files(talk, asked)
+    project.check(talk, asked, starts=False)
     made = looking.decide(talk, asked)
     agent = made.wish.agent
     if made.agent.path is None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agentlaunch import launch, plan, policy, settings, survey
 from agentlaunch.agents import find as find_agent
 from agentlaunch.agents.arguments import refuse_reserved
 from agentlaunch.agents.base import Agent
-from agentlaunch.commands import permission
+from agentlaunch.commands import habits, permission
 from agentlaunch.endpoint import Wire, is_loopback
 from agentlaunch.engines import remote
 from agentlaunch.engines.ollama.derive import parse_derived
@@ -58,6 +57,10 @@ class Asked:
     rehearsal: bool = False
     model: settings.Value | None = None
     """Where the wish's model comes from: refused where it is taken, not where it only stands."""
+    said: Mapping[str, settings.Value] = field(default_factory=dict)
+    """The settings as they were given, before any habit."""
+    habit: habits.Habit | None = None
+    """What is as it was the last time."""
 
 
 def look(
@@ -68,13 +71,20 @@ def look(
     skip_proof: bool = False,
     insecure: bool = False,
     simulate: str | None = None,
+    repeats: bool = False,
 ) -> Asked:
-    """Settings, the wish that they make, and the world, or the machine that was described."""
+    """Settings, the wish that they make, and the world, or the machine that was described.
+
+    `repeats` is whether what is not said today is as it was the last time (`habits`).
+    """
     paths = settings.paths()
-    values = settings.load(flags=flags)
-    name = values["agent"].value or survey.remembered_agent(paths) or DEFAULT_AGENT
+    said = settings.load(flags=flags)
+    project = launch.here()
+    name = said["agent"].value or habits.last_agent(paths, project) or DEFAULT_AGENT
     agent = find_agent(str(name))
     refuse_reserved(agent.title, agent.reserved, tuple(args))
+    habit = habits.recall(paths, project, agent.name, said) if repeats else None
+    values = habits.chosen(said, habit)
     named = values["engine"].value
     wish = plan.Wish(
         agent=agent,
@@ -89,9 +99,12 @@ def look(
         first_word_limit_s=float(values["first_word_limit"].value),
         offline=talk.policy.offline,
     )
-    wish = _of_tag(wish)
     talk.detail("looking at this machine")
     seen = see(paths, simulate, named, values[policy.SETTING].value)
+    if habit is not None and not habits.still_holds(habit, named, seen):
+        talk.say(f"the model of the last time is not here any more: {habit.model}")
+        return look(talk, flags, args, skip_proof=skip_proof, insecure=insecure)
+    wish = _of_tag(wish)
     chosen = plan.choose_engine(seen, wish) if named is None else None
     engine = str(named) if chosen is None else chosen.name
     return Asked(
@@ -107,6 +120,8 @@ def look(
         server=server_of(engine, values),
         allowed_hosts=values[policy.SETTING].value,
         model=values["model"],
+        said=said,
+        habit=habit,
     )
 
 
@@ -141,16 +156,6 @@ def _has_word(allowed: str | None) -> bool:
         return policy.allows(allowed, survey.ollama_url(os.environ))
     except ValueError:  # no address at all, which the look tells
         return False
-
-
-def check_settings_files(talk: Talk, asked: Asked) -> None:
-    """Look at what could redirect the agent: said where we override it, `Refused` where not."""
-    agent = asked.wish.agent
-    config = asked.places.homes / agent.name
-    if asked.wish.home == "own":
-        config = survey.config_folder(agent, asked.places.environ)
-    for text in survey.look_for_overrides(agent, Path.cwd(), config):
-        talk.warn(text, code="settings-overridden")
 
 
 def refuse_project_endpoint(model: settings.Value | None) -> None:

@@ -186,7 +186,8 @@ def offers(talk: Talk, asked: looking.Asked, last: dict[str, Any]) -> list[Offer
     known = name if isinstance(name, str) else None
     if asked.server is not None:
         facts = looking.look_at_server(talk, asked, asked.server)
-        able = [row for row in facts.models if row.tools is not False]
+        any_will_do = not asked.wish.agent.needs_tools
+        able = [row for row in facts.models if row.tools is not False or any_will_do]
         able.sort(key=lambda row: row.loaded is not True)
         return [_served(row, known) for row in able]
     server = looking.ollama_of(asked)

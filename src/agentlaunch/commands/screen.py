@@ -16,7 +16,8 @@ def lines(made: plan.LaunchPlan) -> list[str]:
     """The plan in a few lines, each with its reason."""
     agent, fit = made.agent, made.fit
     version = agent.version or (agent.agent.package.version if agent.agent.package else "?")
-    where = str(agent.path) if agent.path is not None else "to be installed"
+    where = "to be installed" if agent.path is None else str(agent.path)
+    where = "installed by agentlaunch" if agent.managed else where
     rows = [
         f"agent    {agent.agent.title} {version} ({where})",
         f"model    {made.model.id}" + (f", {format_memory(fit.total_bytes)}" if fit else ""),

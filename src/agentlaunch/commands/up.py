@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agentlaunch import launch, plan
-from agentlaunch.commands import looking, permission, screen
+from agentlaunch.commands import habits, looking, permission, project, resuming, screen
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import AgentlaunchError, Terminated, UsageError
 from agentlaunch.launch import meanwhile, pull
@@ -25,6 +25,9 @@ def run(
     status_file: Path | None,
     insecure: bool,
     allow_remote: bool = False,
+    trust_project: bool = False,
+    config: bool = False,
+    restore: bool = False,
     asked: looking.Asked | None = None,
 ) -> Result | None:
     """Print the plan, or do it and never come back; `asked` is what a menu has just looked at.
@@ -33,15 +36,29 @@ def run(
     """
     made: plan.LaunchPlan | None = None
     try:
+        if config or restore:
+            return _configure(
+                talk, flags, args, config=config, restore=restore, dry_run=dry_run,
+                insecure=insecure, allow_remote=allow_remote,
+            )  # fmt: skip
         if talk.policy.json and not dry_run:
             raise UsageError(
                 "--json needs --dry-run here, since the agent owns stdout", hint="add --dry-run"
             )
         if asked is None:
-            asked = looking.look(talk, flags, args, skip_proof=skip_proof, insecure=insecure)
+            asked = looking.look(
+                talk, flags, args, skip_proof=skip_proof, insecure=insecure, repeats=True
+            )
+        if asked.habit is not None:
+            talk.say(f"as the last time: {asked.habit} (--model auto chooses anew)")
         asked = replace(asked, allow_remote=allow_remote, rehearsal=dry_run)
-        looking.check_settings_files(talk, asked)
+        project.check(talk, asked, trust=trust_project)
         made = looking.decide(talk, asked)
+        going = resuming.check(talk, asked, made)
+        if going is None:
+            talk.say("nothing was done")
+            return None
+        asked, made = going
         if dry_run:
             for code, message in made.warnings:
                 talk.warn(message, code=code)
@@ -67,6 +84,9 @@ def run(
         with launch.taking_back(ready):
             if later is not None:
                 fetch_meanwhile(talk, asked, later)
+            habits.remember(
+                asked.paths, asked.places.project, made.wish.agent.name, asked.said, asked.habit
+            )
             launch.hand_over(ready, talk, asked.paths, status_file)
     except BaseException as error:
         if status_file is not None:
@@ -74,11 +94,37 @@ def run(
         raise
 
 
+def _configure(
+    talk: Talk,
+    flags: Mapping[str, object | None],
+    args: Sequence[str],
+    *,
+    config: bool,
+    restore: bool,
+    dry_run: bool,
+    insecure: bool,
+    allow_remote: bool,
+) -> Result | None:
+    """`--config` and `--restore`, which launch nothing."""
+    from agentlaunch.commands import configure
+    from agentlaunch.commands import restore as giving_back
+
+    if config and restore:
+        raise UsageError("--config and --restore undo each other", hint="leave one away")
+    if restore:
+        name = flags.get("agent")
+        return giving_back.run(talk, None if name is None else str(name), dry_run=dry_run)
+    return configure.run(
+        talk, flags, args, dry_run=dry_run, insecure=insecure, allow_remote=allow_remote
+    )
+
+
 def refuse_without_tools(made: plan.LaunchPlan) -> None:
     """Before anything is fetched: raise `CheckFailed` for a chat template that ignores tools."""
     weights = made.model.weights
     file = weights.file if weights is not None else None
-    if file is not None and file.takes_tools is False and not made.wish.skip_proof:
+    ignores = file is not None and file.takes_tools is False and made.wish.agent.needs_tools
+    if ignores and not made.wish.skip_proof:
         raise launch.ignores_tools(made.model.id, made.wish.agent.title)
 
 

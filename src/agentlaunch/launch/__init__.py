@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from agentlaunch import files, managed, process, records, survey
-from agentlaunch.agents.base import Handover, Unset
+from agentlaunch.agents.base import Handover, Link, Unset
 from agentlaunch.engines import llama_cpp, remote
 from agentlaunch.engines.base import Served, ServeRequest
 from agentlaunch.errors import (
@@ -58,7 +59,16 @@ def places(paths: Paths, environ: Mapping[str, str] | None = None) -> Places:
         homes=paths.data / "homes",
         run_name=str(me) if me is not None else str(os.getpid()),
         environ=dict(os.environ if environ is None else environ),
+        project=here(),
     )
+
+
+def here() -> Path:
+    """The folder that the agent will be started in."""
+    try:
+        return Path.cwd()
+    except OSError:  # the folder is gone
+        return Path()
 
 
 def prepare(
@@ -86,16 +96,33 @@ def prepare(
     agent = survey.ask_version(survey.find_agent(plan.wish.agent, paths))
     if agent.path is None:
         raise AgentlaunchError(f"{plan.wish.agent.title} is still missing after its installation")
-    if agent.version is not None and not agent.tested:
-        tested = ", ".join(plan.wish.agent.tested_versions)
-        text = f"{plan.wish.agent.title} {agent.version} was not tested with agentlaunch ({tested})"
-        talk.warn(text, code="untested-version")
+    for code, text in version_remarks(agent):
+        talk.warn(text, code=code)
     with contextlib.ExitStack() as undo:
         served, plan = _serve(
             plan, talk, paths, idle_minutes, insecure=insecure, limit_bytes=limit, undo=undo
         )
         given = handover(plan.wish, agent, served.endpoint, plan.context, where)
         return Ready(dataclasses.replace(plan, agent=agent), served, given, undo.pop_all())
+
+
+def version_remarks(state: survey.AgentState) -> list[tuple[str, str]]:
+    """What to say of a version that was not tested, with what is known to break."""
+    title, version = state.agent.title, state.version
+    rows = []
+    if state.passed_over is not None:
+        path, other = state.passed_over
+        text = f"your {title} {other} at {path} was not tested: this launch uses ours, {version}"
+        rows.append(("own-version-passed-over", text))
+    if version is None or state.tested:
+        return rows
+    tested = ", ".join(state.agent.tested_versions)
+    text = f"{title} {version} was not tested with agentlaunch ({tested or 'none was'})"
+    if state.agent.package is not None:
+        text += f"; agentlaunch agents install {state.agent.name} brings one that was"
+    rows.append(("untested-version", text))
+    rows += [("known-to-break", f"{title} {version}: {text}") for text in state.breaks]
+    return rows
 
 
 @contextlib.contextmanager
@@ -227,7 +254,8 @@ def _serve(
 
 
 def _refuse_without_tools(plan: LaunchPlan, served: Served) -> None:
-    if served.tools is False and not plan.wish.skip_proof:
+    ignores = served.tools is False and plan.wish.agent.needs_tools
+    if ignores and not plan.wish.skip_proof:
         raise ignores_tools(served.endpoint.model, plan.wish.agent.title)
 
 
@@ -273,6 +301,21 @@ def write_files(given: Handover, paths: Paths) -> None:
         if not seed.path.exists():
             files.private_tree(paths.data / "homes", seed.path.parent)
             files.write_atomic(seed.path, seed.content)
+    for link in given.links:
+        _share(link, paths)
+
+
+def _share(link: Link, paths: Paths) -> None:
+    """Make the link where the user has what it leads to; one that leads elsewhere is replaced."""
+    there = link.path.readlink() if link.path.is_symlink() else None
+    if there == link.to or (there is None and link.path.exists()):
+        return
+    if there is not None:
+        link.path.unlink()
+    if link.to.exists():
+        root = paths.runtime if link.path.is_relative_to(paths.runtime) else paths.data / "homes"
+        files.private_tree(root, link.path.parent)
+        link.path.symlink_to(link.to)
 
 
 def sweep(paths: Paths) -> None:
@@ -280,7 +323,10 @@ def sweep(paths: Paths) -> None:
     pointed at."""
     for file in list(leftovers.dead_files(paths)):
         with contextlib.suppress(OSError):  # what cannot be removed stops no launch
-            file.unlink(missing_ok=True)
+            if file.is_dir() and not file.is_symlink():
+                shutil.rmtree(file)
+            else:
+                file.unlink(missing_ok=True)
 
 
 def _timed(talk: Talk, text: str, seconds: float) -> None:

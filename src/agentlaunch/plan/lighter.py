@@ -32,7 +32,9 @@ def lighter(
     smaller = [
         agent
         for agent in agents
-        if agent.local and agent.first_request_tokens < wish.agent.first_request_tokens
+        if agent.local
+        and agent.support != "documented"
+        and 0 < agent.first_request_tokens < wish.agent.first_request_tokens
     ]
     for agent in sorted(smaller, key=lambda row: -row.first_request_tokens):
         pick = choose_model(survey, replace(wish, agent=agent, slim="auto", args=())).pick

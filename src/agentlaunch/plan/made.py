@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentlaunch.agents.base import Handover, Target
+from agentlaunch.agents.base import Handover, Target, own_folder
 from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.engines.remote import RemoteFacts
 from agentlaunch.errors import MachineCannot, NotSupported
+from agentlaunch.managed import NODE
 from agentlaunch.models import choose, sampling
 from agentlaunch.models.fit import Fit
 from agentlaunch.plan.lighter import Lighter
@@ -90,6 +91,9 @@ def handover(
             run_name=places.run_name,
             environ=places.environ,
             args=wish.args,
+            runner=agent.runner,
+            own_folder=own_folder(wish.agent, places.environ),
+            project=places.project,
             thinking_off=sampling.for_model(endpoint.model).thinking_off,
         )
     )
@@ -101,11 +105,12 @@ def served_name(model_id: str) -> str:
 
 
 def agent_install(agent: AgentState) -> list[Step]:
+    node: list[Step] = [Install(NODE)] if agent.needs_node else []
     if agent.installed:
-        return []
+        return node
     if agent.agent.package is None:
         raise NotSupported(
             f"{agent.agent.title} is not installed, and agentlaunch cannot install it",
             hint=f"install it, so that `{agent.agent.binary}` is on PATH",
         )
-    return [Install(agent.agent.package)]
+    return [*node, Install(agent.agent.package)]

@@ -36,7 +36,7 @@ def model_warnings(
     takes_tools = candidate.tools if candidate is not None else None
     if file is not None:  # its own header knows better than the catalog
         takes_tools = file.takes_tools
-    if takes_tools is False:
+    if takes_tools is False and wish.agent.needs_tools:
         text = (
             f"the chat template of {chosen.id} ignores tools: the agent can talk with it, "
             "but it cannot read or change a file"

@@ -40,12 +40,13 @@ def remote_plan(survey: Survey, wish: Wish, places: Places, facts: RemoteFacts) 
             hint="start it with a larger context, or go on anyway with --model or --context",
             code="context-too-small",
         )
-    if model.tools is False:
+    if model.tools is False and wish.agent.needs_tools:
         text = f"{model.name} takes no tools at {facts.url}: the agent cannot read or change a file"
         if not wish.skip_proof:
             text += "; `up` refuses it without --skip-proof"
         warnings.append(("template-ignores-tools", text))
-    if facts.token_header == "x-api-key" and not wish.agent.is_headless(wish.args):  # noqa: S105 - the name of a header
+    asks = wish.agent.asks_about_key and not wish.agent.is_headless(wish.args)
+    if asks and facts.token_header == "x-api-key":  # noqa: S105 - the name of a header
         text = f"{wish.agent.title} itself asks whether to use this API key: answer yes"
         warnings.append(("agent-asks", text))
     context = context_for(_within(wish, model), tokens)
@@ -110,7 +111,7 @@ def _because(wish: Wish, facts: RemoteFacts, model: RemoteModel, tokens: int) ->
     if preset is not None and model.context_tokens is not None:
         least = "" if tokens == model.context_tokens else f", {tokens:,} of it used"
         rows.append(f"its context: {model.context_tokens:,} tokens{least} ({preset.context})")
-    if wish.skip_proof and model.tools is False:
+    if wish.skip_proof and model.tools is False and wish.agent.needs_tools:
         rows.append("tools are known to be dropped there: --skip-proof")
     return tuple(rows)
 

@@ -43,6 +43,8 @@ class Places:
     homes: Path
     run_name: str
     environ: Mapping[str, str] = field(repr=False)
+    project: Path = Path()
+    """The folder that the agent is started in."""
 
 
 def context_for(

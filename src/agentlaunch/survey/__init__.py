@@ -6,19 +6,16 @@ path belongs here too, since only here (and in `launch`) the world is touched.
 
 from __future__ import annotations
 
-import fnmatch
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from agentlaunch import files, managed, process, records
+from agentlaunch import managed, process, records
 from agentlaunch.agents import AGENTS
-from agentlaunch.agents.base import Agent
+from agentlaunch.agents.base import own_folder
 from agentlaunch.engines import llama_cpp
 from agentlaunch.engines.base import EngineState
 from agentlaunch.engines.ollama import facts as ollama_facts
@@ -31,21 +28,24 @@ from agentlaunch.models import catalog, store
 from agentlaunch.models.gguf import ModelFile
 from agentlaunch.models.measured import Measurement
 from agentlaunch.settings import Paths, Value
-from agentlaunch.survey import health, programs
+from agentlaunch.survey import health, sessions, watched
+from agentlaunch.survey.agents import AgentState, ask_version, find_agent, version_beside
 from agentlaunch.survey.asking import Asking
 from agentlaunch.survey.installed import described
 from agentlaunch.survey.models import Weights, ask_registry, look_at_model, measured_here
 from agentlaunch.survey.ollama import OllamaFault, look_at_ollama, ollama_url, seek_ollama
 from agentlaunch.survey.remote import look_at_remote
+from agentlaunch.survey.watched import Runs, Seen
 
 __all__ = [
     "AgentState",
     "OllamaFault",
+    "Runs",
+    "Seen",
     "Survey",
     "Weights",
     "ask_registry",
     "ask_version",
-    "config_folder",
     "described",
     "examine",
     "find_agent",
@@ -53,33 +53,13 @@ __all__ = [
     "look_at_model",
     "look_at_ollama",
     "look_at_remote",
-    "look_for_overrides",
     "ollama_url",
     "remembered_agent",
+    "sessions",
     "simulated",
     "version_beside",
+    "watched",
 ]
-
-VERSION_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class AgentState:
-    """An agent as it is found here: nothing, the user's own, or ours."""
-
-    agent: Agent
-    path: Path | None
-    version: str | None
-    managed: bool
-
-    @property
-    def installed(self) -> bool:
-        return self.path is not None
-
-    @property
-    def tested(self) -> bool:
-        """True when this very version passed our tests."""
-        return self.version in self.agent.tested_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +191,10 @@ def _overrides(home: str) -> Iterator[health.Override]:
     """What stands in the way of each agent's launch from here, as values."""
     project = health.here()
     for agent in AGENTS.values():
-        config = config_folder(agent, os.environ) if home == "own" else Path(os.devnull)
+        config = own_folder(agent, os.environ) if home == "own" else Path(os.devnull)
         try:
-            for text in look_for_overrides(agent, project or Path(os.devnull), config):
+            seen = watched.look(agent, project or Path(os.devnull), config)
+            for text in seen.overridden:
                 yield health.Override(agent.name, text)
         except Refused as error:
             yield health.Override(agent.name, error.message, error.hint)
@@ -239,115 +220,6 @@ def simulated(machine: Machine) -> Survey:
 
 def _stored(paths: Paths, environ: Mapping[str, str]) -> tuple[store.StoredModel, ...]:
     return tuple(model for place in store.stores(paths, environ) for model in place.list())
-
-
-def find_agent(agent: Agent, paths: Paths) -> AgentState:
-    """Where an agent is: the user's own first, then the one we installed."""
-    places = [programs.expanded(place) for place in agent.known_places]
-    own = process.find_program(agent.binary, [place for place in places if place is not None])
-    if own is not None:
-        return AgentState(agent, own, version_beside(own), managed=False)
-    if agent.package is not None:
-        ours = managed.program(agent.package, agent.binary, paths)
-        if ours is not None:
-            return AgentState(agent, ours, agent.package.version, managed=True)
-    return AgentState(agent, None, None, managed=False)
-
-
-def version_beside(program: Path) -> str | None:
-    """A program's version from the package it was installed with, without running it.
-
-    npm keeps a package.json above the real file; Claude Code's own installer names the real file
-    after its version (seen: 2.1.197, ~/.local/share/claude/versions/2.1.197).
-    """
-    try:
-        real = program.resolve(strict=True)
-    except (OSError, RuntimeError):
-        return None
-    if real.name[:1].isdigit() and real.parent.name == "versions":
-        return real.name
-    for folder in list(real.parents)[:4]:
-        try:
-            data = json.loads((folder / "package.json").read_bytes())
-        except (OSError, ValueError, RecursionError):
-            continue
-        version = data.get("version") if isinstance(data, dict) else None
-        return version if isinstance(version, str) else None
-    return None
-
-
-def ask_version(state: AgentState) -> AgentState:
-    """The version by running `--version`: only for the launch, and where no package tells it."""
-    if state.path is None or state.version is not None:
-        return state
-    try:
-        done = process.run([str(state.path), "--version"], timeout_s=VERSION_TIMEOUT_S)
-    except (process.ToolNotFound, process.ToolTimeout):
-        return state
-    words = done.stdout.split()
-    version = next((word for word in words if word[:1].isdigit()), None)
-    return AgentState(state.agent, state.path, version, state.managed)
-
-
-def config_folder(agent: Agent, environ: Mapping[str, str]) -> Path:
-    """The user's own folder of an agent, wherever its variable has moved it."""
-    variable, default = agent.config_folder or ("", "~")
-    text = environ.get(variable) or default
-    return programs.expanded(text) or Path(text)
-
-
-def look_for_overrides(agent: Agent, project: Path, config: Path) -> tuple[str, ...]:
-    """Settings files that would send the agent elsewhere: what this launch overrides, in words.
-
-    `config` is the agent's folder in this launch: the user's own, or the clean one.
-
-    Raises `Refused` where the file wins over any launcher: an administrator's, or a variable that
-    no flag can take back. The launch could not keep its promise there.
-    """
-    for file, settings in _settings(agent.managed_settings, project, config):
-        names = _redirecting(agent, settings)
-        if names:
-            raise Refused(
-                f"{file} sets {', '.join(names)} and outranks every launcher",
-                hint="ask the administrator of this machine; agentlaunch cannot route around it",
-                code="administrator-settings",
-            )
-    overridden = []
-    for file, settings in _settings(agent.settings_files, project, config):
-        env = settings.get("env")
-        held = [name for name in agent.beyond_us if isinstance(env, dict) and env.get(name)]
-        if held:
-            raise Refused(
-                f"{file} sets {', '.join(held)}, which no launcher can override",
-                hint=f"remove it from the `env` of {file}",
-                code="unroutable-settings",
-            )
-        names = _redirecting(agent, settings)
-        if names:
-            overridden.append(f"{file} sets {', '.join(names)}: overridden for this launch")
-    return tuple(overridden)
-
-
-def _settings(
-    places: Sequence[str], project: Path, config: Path
-) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The JSON settings among files and folders; what is absent or broken is passed over."""
-    for place in places:
-        path = project / place.replace("{config}", str(config))
-        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
-            data = files.read_json(file)
-            if data is not None:
-                yield file, data
-
-
-def _redirecting(agent: Agent, settings: Mapping[str, Any]) -> list[str]:
-    env = settings.get("env")
-    names = [
-        name
-        for name in (env if isinstance(env, dict) else {})
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in agent.redirects)
-    ]
-    return [*names, *(key for key in agent.redirect_keys if settings.get(key))]
 
 
 def remembered_agent(paths: Paths) -> str | None:

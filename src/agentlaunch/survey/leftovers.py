@@ -44,14 +44,16 @@ def _awaited(leases: Path) -> bool:
 
 
 def dead_files(paths: Paths) -> Iterator[Path]:
-    """Private files of launches and shells whose process is gone (names end in pid-start)."""
-    for name in PRIVATE:
-        folder = paths.runtime / name
+    """Private files and folders of launches and shells whose process is gone (their names end in
+    pid-start)."""
+    for below in PRIVATE:
+        folder = paths.runtime / below
         if not (files.is_own(paths.runtime) and files.is_own(folder)):
             continue
         for path in sorted(folder.iterdir()):
-            found = re.fullmatch(r".*-([0-9]{1,9})-([^-]*)", path.stem)
-            if found is None or path.is_dir():
+            name = path.name if path.is_dir() else path.stem
+            found = re.fullmatch(r".*-([0-9]{1,9})-([^-]*)", name)
+            if found is None:
                 continue
             if not process.is_alive(process.Identity(int(found[1]), found[2])):
                 yield path

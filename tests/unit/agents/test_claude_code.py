@@ -6,15 +6,9 @@ import pytest
 
 from agentlaunch.agents import AGENTS, find
 from agentlaunch.agents.base import UNSET, Handover, PrivateFile, Target
-from agentlaunch.agents.claude_code import (
-    AGENT,
-    DUMMY_TOKEN,
-    EMPTIED,
-    MODEL_VARIABLES,
-    is_headless,
-    prepare,
-)
+from agentlaunch.agents.claude_code import AGENT, EMPTIED, MODEL_VARIABLES, is_headless, prepare
 from agentlaunch.agents.keys import PROVIDER_KEYS
+from agentlaunch.agents.surroundings import DUMMY_TOKEN
 from agentlaunch.context import make_context
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.errors import UsageError
@@ -248,21 +242,6 @@ def test_headless_is_what_prints_and_ends(args: tuple[str, ...], headless: bool)
 )
 def test_an_agent_is_found_by_name_alias_and_any_case(name: str) -> None:
     assert find(name) is AGENTS["claude-code"]
-
-
-def test_a_typo_is_answered_with_a_suggestion() -> None:
-    with pytest.raises(UsageError) as caught:
-        find("cluade")
-
-    assert caught.value.hint == "did you mean `claude-code`?"
-    assert caught.value.exit_code == 2
-
-
-def test_an_unknown_name_is_answered_with_the_list() -> None:
-    with pytest.raises(UsageError) as caught:
-        find("emacs")
-
-    assert caught.value.hint == "agents: claude-code"
 
 
 def test_every_agent_is_listed_under_its_own_name() -> None:

@@ -1,0 +1,395 @@
+"""OpenCode: routed by its configuration variable, which user, project and folders cannot outrank.
+
+Its order of settings, read and observed in 1.18.33: administrator > account of an organisation >
+`OPENCODE_CONFIG_CONTENT` > `.opencode` folders > project > `OPENCODE_CONFIG` > user > remote. They
+are merged key by key, so our provider has a name that no file can know beforehand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from agentlaunch.agents.arguments import before_operands, refuse_reserved
+from agentlaunch.agents.base import (
+    UNSET,
+    Agent,
+    Break,
+    Handover,
+    Link,
+    Reserved,
+    Target,
+    Unset,
+    Watched,
+)
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, stale
+from agentlaunch.changes.edit import Edit, SetKeys
+from agentlaunch.context import Compaction, Tier
+from agentlaunch.endpoint import Wire
+from agentlaunch.errors import UsageError
+from agentlaunch.keys import KEY_VARIABLE
+from agentlaunch.managed import Package
+
+WIRES: tuple[Wire, ...] = ("openai_chat", "openai_responses", "anthropic_messages")
+SDKS: dict[Wire, str] = {
+    "openai_chat": "@ai-sdk/openai-compatible",
+    "openai_responses": "@ai-sdk/openai",
+    "anthropic_messages": "@ai-sdk/anthropic",
+}
+"""Parts of the program itself, so nothing is fetched (seen, 1.18.33)."""
+
+NO_THINKING: dict[Wire, dict[str, object]] = {
+    "openai_chat": {
+        "reasoningEffort": "none",
+        "chat_template_kwargs": {"enable_thinking": False},
+    },
+    "openai_responses": {"reasoningEffort": "none"},
+    "anthropic_messages": {"thinking": {"type": "disabled"}},
+}
+"""Extra keys of the request for a model that must not think."""
+
+AGENTS = ("build", "plan", "general", "explore", "title", "summary", "compaction")
+"""Its own agents; a model that a file gives to one of them would be asked instead of ours."""
+MODES = ("build", "plan")
+"""A `mode` is written over the `agent` of that name when all is merged (read, 1.18.33)."""
+
+SLIM_OFF = ("question", "skill", "task", "todowrite", "webfetch")
+
+OFF: dict[str, str] = {
+    # Stored keys and the addresses that settings are fetched from; MCP logins lie elsewhere.
+    "OPENCODE_AUTH_CONTENT": "{}",
+    "OPENCODE_DISABLE_AUTOUPDATE": "1",
+    "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+    "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+    "OPENCODE_DISABLE_MODELS_FETCH": "1",
+    "OPENCODE_DISABLE_SHARE": "1",
+}
+
+UNSET_FIRST: tuple[str, ...] = (
+    "OPENCODE_ALWAYS_NOTIFY_UPDATE",
+    "OPENCODE_API_KEY",
+    "OPENCODE_AUTO_SHARE",
+    "OPENCODE_CONSOLE_TOKEN",
+    # The contract says whether it compacts.
+    "OPENCODE_DISABLE_AUTOCOMPACT",
+    "OPENCODE_EXPERIMENTAL_NATIVE_LLM",
+    "OPENCODE_MODELS_PATH",
+    "OPENCODE_MODELS_URL",
+    # Moves the administrator's folder, which outranks us.
+    "OPENCODE_TEST_MANAGED_CONFIG_DIR",
+    "OPENCODE_WORKSPACE_ID",
+)
+UNSET_PREFIXES = ("OTEL_",)
+
+
+def prepare(target: Target) -> Handover:
+    """What OpenCode becomes for this target; raises `UsageError` for a reserved argument."""
+    refuse_reserved("OpenCode", RESERVED, target.args)
+    provider = _provider_id(target)
+    # Outranks the model of a session that is gone on with and of the user's own agents; it may
+    # stand before `run` (both seen, 1.18.33).
+    argv = (*target.command, f"--model={provider}/{target.endpoint.model}", *target.args)
+    env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
+    env |= OFF
+    env["OPENCODE_CONFIG_CONTENT"] = _inline(_config(target, provider))
+    env |= bypass(target.endpoint, target.environ)
+    if target.home == "own":
+        return Handover(argv=argv, env=env)
+    return Handover(argv=argv, env=env | _clean(target.home_folder), links=_links(target))
+
+
+def is_headless(args: tuple[str, ...]) -> bool:
+    """True for `run`, also after a flag without a value; `run -i` is interactive."""
+    flags = before_operands(args)
+    first = next((arg for arg in flags if not arg.startswith("-")), "")
+    return first == "run" and not {"-i", "--interactive"} & set(flags)
+
+
+def configure(target: Target) -> tuple[Edit, ...]:
+    """The provider and both models in the user's own settings.
+
+    `opencode.jsonc` outranks `opencode.json` beside it and is what the program itself creates
+    (read, 1.18.33).
+
+    Raises `UsageError` for a name that the program would take for a variable or a file.
+    """
+    endpoint = target.endpoint
+    if "{" in endpoint.model:
+        raise UsageError(
+            "OpenCode would replace the braces in this model's name",
+            hint="serve the model under another name",
+            code="unwritable-name",
+        )
+    key = DUMMY_TOKEN if not endpoint.token else f"{{env:{KEY_VARIABLE}}}"
+    path = _config_home(target.environ) / "opencode" / "opencode.jsonc"
+    model = f"agentlaunch/{endpoint.model}"
+    values: dict[tuple[str, ...], object] = {
+        ("provider", "agentlaunch"): _provider(target, key),
+        ("model",): model,
+        ("small_model",): model,
+    }
+    return (SetKeys(path, "json", values),)
+
+
+def _config(target: Target, provider: str) -> dict[str, object]:
+    context, model = target.context, f"{provider}/{target.endpoint.model}"
+    agents: dict[str, dict[str, object]] = {name: {"model": model} for name in AGENTS}
+    if target.endpoint.is_loopback:
+        # A request of its own before the first answer: on one slot it costs the prompt's cache.
+        agents["title"]["disable"] = True
+    slim = {} if context.tier.name == "full" else {"tools": dict.fromkeys(SLIM_OFF, False)}
+    return {
+        "model": model,
+        "small_model": model,
+        "enabled_providers": [provider],
+        "disabled_providers": [],
+        "provider": {provider: _provider(target, target.endpoint.token or DUMMY_TOKEN)},
+        "agent": agents,
+        "mode": {name: {"model": model} for name in MODES},
+        "compaction": {"auto": context.compact_at_tokens is not None},
+        "autoupdate": False,
+        "share": "disabled",
+        **slim,
+    }
+
+
+def _provider(target: Target, token: str) -> dict[str, object]:
+    endpoint, context = target.endpoint, target.context
+    wire = target.wire(WIRES)
+    # Anthropic's SDK sends `apiKey` as x-api-key and `authToken` as Bearer (both seen).
+    is_bearer = endpoint.token_header == "bearer"  # noqa: S105 - the name of a header
+    key = "authToken" if wire == "anthropic_messages" and is_bearer else "apiKey"
+    return {
+        "name": "agentlaunch",
+        "npm": SDKS[wire],
+        "env": [],
+        "options": {
+            "baseURL": endpoint.openai_url,
+            key: token,
+            "timeout": False,
+            "headerTimeout": PATIENCE_S * 1000,
+            "chunkTimeout": PATIENCE_S * 1000,
+        },
+        "models": {
+            endpoint.model: {
+                "name": endpoint.model,
+                "limit": {
+                    "context": context.agent_window_tokens,
+                    # Refused without it.
+                    "output": context.max_output_tokens,
+                },
+                **({"options": NO_THINKING[wire]} if target.thinking_off else {}),
+            }
+        },
+    }
+
+
+def _provider_id(target: Target) -> str:
+    """The same for a user in every launch, for sessions and the engine's cached prompt."""
+    place = "\0".join((target.environ.get("HOME", ""), str(target.home_folder)))
+    return "agentlaunch-" + hashlib.sha256(place.encode()).hexdigest()[:8]
+
+
+def _inline(config: Mapping[str, object]) -> str:
+    """JSON in which `{env:…}` and `{file:…}` stay text: the program replaces them before it reads
+    the JSON, wherever they stand."""
+    text = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("{env:", "\\u007benv:").replace("{file:", "\\u007bfile:")
+
+
+def _clean(folder: Path) -> dict[str, str | Unset]:
+    """Only these move its folders (read, 1.18.33); tools that the agent runs see them too."""
+    return {
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "OPENCODE_CONFIG": UNSET,
+        "OPENCODE_CONFIG_DIR": UNSET,
+        "OPENCODE_DB": UNSET,
+        "OPENCODE_TUI_CONFIG": UNSET,
+    }
+
+
+def _links(target: Target) -> tuple[Link, ...]:
+    """Git's settings, which the clean home would hide from the agent's own commands."""
+    git = _config_home(target.environ) / "git"
+    return (Link(target.home_folder / "config" / "git", git),)
+
+
+def _config_home(environ: Mapping[str, str]) -> Path:
+    given = environ.get("XDG_CONFIG_HOME")
+    return Path(given) if given else Path(environ.get("HOME", "")) / ".config"
+
+
+def _unset(environ: Mapping[str, str]) -> list[str]:
+    return [*UNSET_FIRST, *stale(environ, UNSET_PREFIXES)]
+
+
+_OWN_MODEL = "use `agentlaunch up opencode --model REF`"
+_NO_LAUNCH = "it is no session of this launch: run `opencode {}` itself"
+
+RESERVED: tuple[Reserved, ...] = (
+    Reserved("--model", _OWN_MODEL),
+    Reserved("-m", _OWN_MODEL),
+    Reserved("--attach", "that session would run in another server: run `opencode` itself"),
+    Reserved("--share", "it would upload the session: run `opencode` itself"),
+    *(
+        Reserved(word, _NO_LAUNCH.format(word))
+        for word in (
+            "acp",
+            "agent",
+            "attach",
+            "auth",
+            "completion",
+            "db",
+            "debug",
+            "export",
+            "github",
+            "import",
+            "mcp",
+            "models",
+            "plug",
+            "plugin",
+            "pr",
+            "providers",
+            "serve",
+            "session",
+            "stats",
+            "uninstall",
+            "upgrade",
+            "web",
+        )
+    ),
+)
+
+ROUTES = (
+    "provider.*.options.baseURL",
+    "provider.*.options.headers",
+    "provider.*.api",
+    "model",
+    "small_model",
+    "agent.*.model",
+    "agents.*.model",
+    "mode.*.model",
+    "command.*.model",
+    "commands.*.model",
+)
+"""Also under the names of the next version's settings, which 1.18.33 translates (read)."""
+
+RUNS = (
+    "plugin",
+    "mcp.*.command",
+    "mcp.servers.*.command",
+    "formatter.*.command",
+    "lsp.*.command",
+    "shell",
+    # Asked at once, with `{env:…}` and `{file:…}` of the user's in address and headers (seen).
+    "mcp.*.url",
+    "mcp.servers.*.url",
+    "instructions.*:*://*",
+    "skills.urls",
+)
+"""All of them observed to run or to be fetched in 1.18.33, without a question."""
+
+ADMINISTRATORS = tuple(
+    f"{folder}/{name}"
+    for folder in (
+        "/etc/opencode",
+        "/Library/Application Support/opencode",
+        "C:/ProgramData/opencode",
+    )
+    for name in ("opencode.json", "opencode.jsonc")
+)
+OUTRANKING = (
+    "enabled_providers",
+    "disabled_providers",
+    "small_model",
+    "agent.*.model",
+    "agents.*.model",
+    "mode.*.model",
+)
+"""What an administrator's file can turn although the model is chosen by a flag."""
+
+NAMES = ("opencode.json", "opencode.jsonc")
+
+WATCHED: tuple[Watched, ...] = (
+    *(Watched(place, "json", redirects=OUTRANKING, outranks=True) for place in ADMINISTRATORS),
+    *(
+        Watched(f"{folder}{name}", "json", redirects=ROUTES, runs=RUNS)
+        for folder in ("{config}/", "~/.opencode/", "", ".opencode/")
+        for name in NAMES
+    ),
+    *(
+        Watched(f"{folder}{name}", "json", runs=("plugin",))
+        for folder in ("", ".opencode/")
+        for name in ("tui.json", "tui.jsonc")
+    ),
+    *(
+        Watched(f".opencode/{folder}/*.{kind}", "code")
+        for folder in ("plugin", "plugins", "tool", "tools")
+        for kind in ("js", "ts")
+    ),
+    # Says where the package for plugins is fetched from (seen).
+    Watched(".opencode/.npmrc", "code"),
+    Watched(".opencode/package.json", "json", runs=("dependencies",)),
+)
+
+AGENT = Agent(
+    name="opencode",
+    title="OpenCode",
+    aliases=("open-code",),
+    binary="opencode",
+    known_places=("~/.opencode/bin/opencode",),
+    package=Package(
+        kind="npm",
+        name="opencode-ai",
+        version="1.18.33",
+        size_bytes=371_000_000,
+        download_bytes=120_600_000,
+        source="npm: opencode-ai 1.18.33",
+        programs=(("opencode", "node_modules/.bin/opencode"),),
+        min_node=(18, 0),
+        run_scripts=True,  # without it `opencode` stays a stub that names the missing step
+    ),
+    tested_versions=("1.18.33",),
+    wires=WIRES,
+    tiers=(
+        # cl100k tokens of the first request's body in an empty repository; what is slim is told in
+        # the configuration.
+        Tier("full", (), tools=10, headless_tokens=6_838, interactive_tokens=7_166),
+        Tier("slim", (), tools=6, headless_tokens=4_812, interactive_tokens=4_812),
+    ),
+    compaction=Compaction(most_reply_tokens=32_000, reserve_tokens=0),
+    wanted_context_tokens=65_536,
+    support="tested",
+    local=True,
+    local_reason=None,
+    reserved=RESERVED,
+    prepare=prepare,
+    is_headless=is_headless,
+    output_variable="OPENCODE_EXPERIMENTAL_OUTPUT_TOKEN_MAX",
+    watched=WATCHED,
+    # No variable replaces this folder: `OPENCODE_CONFIG_DIR` adds one.
+    config_folder=("", "~/.config/opencode"),
+    breaks=(
+        Break(
+            "<1.0.216",
+            "any web page can give commands to its local server (CVE-2026-22812)",
+        ),
+    ),
+    egress=(
+        "the npm registry: it installs a package for plugins into each of its settings folders, "
+        "and no switch stops it; nothing waits for it where no plugin is set",
+    ),
+    configure=configure,
+    notes=(
+        "It asks no model's server but ours; an agent or command of your own that names another "
+        "model fails with `Model not found`.",
+        "It has no question about trust, so agentlaunch asks before a project's plugins, tools, "
+        "MCP servers, formatters and language servers run.",
+        "Sessions get no title from a model on this machine: that request would come before "
+        "your own.",
+    ),
+)

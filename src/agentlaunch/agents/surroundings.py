@@ -1,0 +1,58 @@
+"""What every agent needs of its surroundings: proxies bypassed, stale variables gone. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+from agentlaunch.agents.keys import PROVIDER_KEYS
+from agentlaunch.endpoint import Endpoint
+
+DUMMY_TOKEN = "agentlaunch"  # noqa: S105 - sent to engines that want none, on purpose
+"""Always sent: without a token of ours an agent may send the user's own login (seen)."""
+
+PATIENCE_S = 30 * 60
+"""A CPU reads the first prompt for minutes; agents' own limits are 5 and 10 minutes."""
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+def no_proxy(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
+    """The value of NO_PROXY: the user's own, with loopback where the engine is there."""
+    given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if not endpoint.is_loopback:
+        return given
+    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    # Some matchers know an IPv6 address only with brackets and port (Claude Code 2.1.197, read).
+    own = ("127.0.0.1", "localhost", "::1", urlsplit(endpoint.base_url).netloc)
+    return ",".join(dict.fromkeys((*entries, *own)))
+
+
+def bypass(endpoint: Endpoint, environ: Mapping[str, str]) -> dict[str, str]:
+    """Loopback bypasses every proxy; nothing is set for other hosts."""
+    if not endpoint.is_loopback:
+        return {}
+    value = no_proxy(endpoint, environ)
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
+def of_the_shell(endpoint: Endpoint, environ: Mapping[str, str]) -> dict[str, str]:
+    """Every proxy variable as the shell has it ("" where it has none), for an agent that takes
+    them from a file of the project too; loopback bypasses them."""
+    value = no_proxy(endpoint, environ)
+    proxies = {name: environ.get(name, "") for name in PROXIES}
+    return proxies | {"NO_PROXY": value, "no_proxy": value}
+
+
+def stale(
+    environ: Mapping[str, str], prefixes: tuple[str, ...], *, kept: Collection[str] = ()
+) -> list[str]:
+    """Variables to unset: real keys of providers, and what is there of these prefixes."""
+    inherited = [name for name in environ if name.startswith(prefixes) and name not in kept]
+    return [*PROVIDER_KEYS, *sorted(inherited)]
+
+
+def document(value: object) -> bytes:
+    """A settings file of ours."""
+    return json.dumps(value, indent=1).encode() + b"\n"

@@ -1,0 +1,3 @@
+import fs from "node:fs";
+fs.writeFileSync("@RAN@-plugin", "");
+export default { name: "theirs", manifest: { capabilities: ["tools"] } };

@@ -1,0 +1,3 @@
+import { writeFileSync } from "node:fs"
+writeFileSync("@RAN@-plugins", "")
+export const Plugin = async () => ({})

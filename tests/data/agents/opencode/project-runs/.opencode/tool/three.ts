@@ -1,0 +1,3 @@
+import { writeFileSync } from "node:fs"
+writeFileSync("@RAN@-tool", "")
+export default { description: "A tool", args: {}, execute: async () => "done" }

@@ -1,0 +1,3 @@
+import { writeFileSync } from "node:fs"
+writeFileSync("@RAN@-config-plugin", "")
+export const Plugin = async () => ({})
