@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentlaunch import plan
+from agentlaunch import managed, plan
 from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.checks import LOW_DISK_BYTES, Finding, Status, check, recommendation
 from agentlaunch.engines.base import EngineState, Loaded, StateName
@@ -166,19 +166,14 @@ def test_an_untested_version_is_told_without_a_remedy_that_would_mend_nothing() 
     ]
 
 
-@pytest.mark.parametrize(
-    ("node", "wanted", "status"),
-    [(None, frozenset(), "warning"), (None, frozenset({"claude-code"}), "error")],
-)
-def test_a_missing_node_is_told_where_an_agent_must_be_installed(
-    node: Path | None, wanted: frozenset[str], status: str
-) -> None:
+def test_a_missing_node_is_told_where_an_agent_must_be_installed_and_is_no_fault() -> None:
     absent = {"claude-code": AgentState(AGENT, None, None, managed=False)}
-    survey = replace(_on(), agents=absent, node=node)
-    (row,) = [row for row in check(survey, wanted_agents=wanted) if row.name == "node"]
-    assert (row.status, row.remedy) == (status, "https://nodejs.org")
+    survey = replace(_on(), agents=absent, node=None)
+    (row,) = [row for row in check(survey, wanted_agents=("claude-code",)) if row.name == "node"]
+    assert (row.status, row.remedy) == ("info", "https://nodejs.org")
+    assert managed.NODE.source in row.message
     there = replace(survey, node=Path("/usr/bin/node"))
-    assert [row for row in check(there, wanted_agents=wanted) if row.name == "node"] == []
+    assert [row for row in check(there, wanted_agents=()) if row.name == "node"] == []
 
 
 def _healthy(**changes: Any) -> Survey:
@@ -243,7 +238,7 @@ def test_a_redirecting_file_is_an_error_where_it_stops_a_launch(
 
 @pytest.mark.parametrize(
     ("version", "status"),
-    [((12, 22), "warning"), ((), "warning"), (None, None), ((18, 0), None)],
+    [((12, 22), "info"), ((), "warning"), (None, None), ((18, 0), None)],
 )
 def test_a_node_that_is_too_old_is_told_where_an_agent_is_missing(
     version: tuple[int, ...] | None, status: Status | None

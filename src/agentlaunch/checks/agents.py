@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from agentlaunch import managed
 from agentlaunch.agents.base import Agent
 from agentlaunch.checks.finding import Finding, Status
 from agentlaunch.survey import Survey
@@ -12,29 +13,32 @@ INSTALL = "agentlaunch agents install"
 """Begins the remedy of every agent that is not here."""
 
 
-def node(survey: Survey, wanted: Collection[str]) -> list[Finding]:
-    """Node.js, where an agent is missing that runs on it."""
-    absent = {name: row.agent for name, row in survey.agents.items() if not row.installed}
-    if not absent:
+def node(survey: Survey, _wanted: Collection[str]) -> list[Finding]:
+    """Node.js, where an agent is missing that runs on it: one of ours can be brought."""
+    absent = [row.agent for row in survey.agents.values() if not row.installed]
+    floors = [_min_node(row) for row in absent if row.package and row.package.kind == "npm"]
+    if not floors:
         return []
-    status: Status = "error" if set(absent).intersection(wanted) else "warning"
+    brings = f"to install an agent, {managed.NODE.source} is brought"
     if survey.node is None:
-        text = "Node.js was not found: it is needed to install an agent"
-        return [Finding("node", status, text, "https://nodejs.org")]
+        return [Finding("node", "info", f"Node.js was not found: {brings}", "https://nodejs.org")]
     found = survey.health.node_version if survey.health is not None else None
     if found == ():
         text = f"{survey.node} does not say its version"
         return [Finding("node", "warning", text, f"{survey.node} --version")]
-    needs = max((_min_node(agent) for agent in absent.values()), default=(0, 0))
-    if found is not None and found < needs:
-        have, floor = (".".join(map(str, version)) for version in (found, needs))
-        text = f"Node.js {have} at {survey.node} is too old to install an agent: {floor} is needed"
-        return [Finding("node", status, text, "https://nodejs.org")]
+    if found is not None and found < max(floors):
+        have, floor = (".".join(map(str, version)) for version in (found, max(floors)))
+        names = [row.name for row in absent if row.package and found < _min_node(row)]
+        text = f"Node.js {have} at {survey.node} is too old for {', '.join(names)} ({floor})"
+        return [Finding("node", "info", f"{text}: {brings}", "https://nodejs.org")]
     return []
 
 
 def _min_node(agent: Agent) -> tuple[int, int]:
-    return (agent.package.min_node if agent.package is not None else None) or (0, 0)
+    package = agent.package
+    if package is None or package.kind != "npm":
+        return (0, 0)
+    return package.min_node or managed.NODE_FLOOR
 
 
 def installed(survey: Survey, wanted: Collection[str]) -> list[Finding]:

@@ -17,7 +17,7 @@ from agentlaunch.units import format_bytes
 def list_agents(talk: Talk) -> Result:
     """Every agent that we know; those that cannot be local last, with the reason."""
     paths = settings.paths()
-    states = [survey.find_agent(agent, paths) for agent in AGENTS.values()]
+    states = [survey.find_agent(agent, paths, node=False) for agent in AGENTS.values()]
     states.sort(key=lambda state: not state.agent.local)
 
     def draw(talk: Talk) -> None:

@@ -73,7 +73,7 @@ def run(talk: Talk) -> Result | None:
     """
     paths = settings.paths()
     last = survey.remembered_agent(paths)
-    states = [survey.find_agent(agent, paths) for agent in AGENTS.values()]
+    states = [survey.find_agent(agent, paths, node=False) for agent in AGENTS.values()]
     if not talk.may_ask or talk.policy.yes:
         return _state(states, last)
     try:

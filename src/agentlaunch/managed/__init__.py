@@ -19,6 +19,7 @@ from agentlaunch import files
 from agentlaunch.errors import AgentlaunchError, NotSupported, Refused
 from agentlaunch.managed.faults import no_space
 from agentlaunch.managed.installer import end_orphan
+from agentlaunch.managed.node import FLOOR as NODE_FLOOR
 from agentlaunch.managed.node import NODE, needs_node, runner_for, version_of
 from agentlaunch.managed.npm import install_npm
 from agentlaunch.managed.package import KINDS, Kind, Package, log_path, package_name
@@ -31,6 +32,7 @@ __all__ = [
     "KINDS",
     "MANIFEST",
     "NODE",
+    "NODE_FLOOR",
     "Installed",
     "Kind",
     "Package",

