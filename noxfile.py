@@ -101,9 +101,19 @@ def e2e(session: nox.Session) -> None:
     session.run("pytest", "tests/e2e", *session.posargs)
 
 
+@nox.session
+def agents(session: nox.Session) -> None:
+    """Every agent's real program, the second class too (some gigabytes, twenty minutes)."""
+    _install_wheel(session)
+    env = {**os.environ, "AGENTLAUNCH_TEST_ALL_AGENTS": "1"}
+    session.run("pytest", "tests/e2e", *session.posargs, env=env)
+
+
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])
 def full(session: nox.Session) -> None:
-    """The long matrix: every Python, every layer, and a real `pipx install .`."""
+    """The long matrix: every Python, every layer, a real `pipx install .`, all agents, servers."""
+    session.notify("agents")
+    session.notify("servers")
     _prepare(session, "test")
     session.install("pipx")
     session.run("pytest", "tests/unit", "tests/contract", "tests/startup", *session.posargs)
