@@ -27,6 +27,7 @@ from agentlaunch.agents.base import (
     Unset,
     Watched,
 )
+from agentlaunch.agents.sessions import Resume, Sessions, by_word, documents, total
 from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, stale
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, ContextPlan, Tier
@@ -394,6 +395,30 @@ def _unset(environ: Mapping[str, str]) -> list[str]:
     return [*UNSET_FIRST, *stale(environ, ("OTEL_", "AGENTLAUNCH_TOKEN"))]
 
 
+def _resumed(args: tuple[str, ...]) -> Resume | None:
+    return by_word(args, "resume", latest=("--last",), before=("exec", "e"))
+
+
+def _session_tokens(lines: Iterable[bytes]) -> int | None:
+    """By the usage of the last request (seen, 0.169.0)."""
+    tokens: int | None = None
+    for row in documents(lines):
+        payload = row.get("payload")
+        if isinstance(payload, dict) and payload.get("type") == "token_count":
+            info = payload.get("info")
+            usage = info.get("last_token_usage") if isinstance(info, dict) else None
+            tokens = total(usage, "total_tokens")
+    return tokens
+
+
+def _session_project(line: bytes) -> str | None:
+    for row in documents([line]):
+        payload = row.get("payload")
+        folder = payload.get("cwd") if isinstance(payload, dict) else None
+        return folder if isinstance(folder, str) else None
+    return None
+
+
 def _trusts(document: Mapping[str, Any], folder: str) -> bool:
     """Codex asks for the folder itself and the root of its repository, and for no other above it
     (seen, 0.169.0); the root is not known here, so less is said to be trusted than is."""
@@ -455,6 +480,12 @@ AGENT = Agent(
         Watched("{config}/.env", "env", redirects=("OPENAI_BASE_URL",), beyond_us=("NO_PROXY",)),
     ),
     trust=Trust("{config}/config.toml", "toml", _trusts, asks=True),
+    sessions=Sessions(
+        _resumed,
+        lambda _project, session: f"sessions/*/*/*/rollout-*{session}.jsonl",
+        _session_tokens,
+        _session_project,
+    ),
     breaks=(
         Break("<0.23.0", "a project's `.env` can move the agent's folder (CVE-2025-61260)"),
         Break("<0.134.0", "Ollama's own launcher refuses it (read in its source, fb30760)"),

@@ -7,7 +7,7 @@ session was begun with; the variable alone does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from agentlaunch.agents.base import (
     Unset,
     Watched,
 )
+from agentlaunch.agents.sessions import Resume, Sessions, by_flags, documents, total
 from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, stale
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, Tier
@@ -223,6 +224,30 @@ def _unset(environ: Mapping[str, str]) -> list[str]:
     return stale(environ, UNSET_PREFIXES, kept=KEPT)
 
 
+def _resumed(args: tuple[str, ...]) -> Resume | None:
+    return by_flags(args, latest=("--continue",), by_id=("--resume",))
+
+
+def _session_tokens(lines: Iterable[bytes]) -> int | None:
+    """By the usage of the last reply (seen, 1.0.102)."""
+    tokens: int | None = None
+    for row in documents(lines):
+        data = row.get("data")
+        if row.get("type") == "session.usage_record" and isinstance(data, dict):
+            counted = total(data.get("usage"), "inputTokens", "outputTokens")
+            tokens = counted if counted is not None else tokens
+    return tokens
+
+
+def _session_project(line: bytes) -> str | None:
+    for row in documents([line]):
+        data = row.get("data")
+        context = data.get("context") if isinstance(data, dict) else None
+        folder = context.get("cwd") if isinstance(context, dict) else None
+        return folder if isinstance(folder, str) else None
+    return None
+
+
 AGENT = Agent(
     name="copilot",
     title="Copilot CLI",
@@ -274,6 +299,12 @@ AGENT = Agent(
         Watched(".mcp.json", "json", runs=("mcpServers.*.command",)),
     ),
     trust=Trust("{config}/config.json", "json", _trusts, asks=True),
+    sessions=Sessions(
+        _resumed,
+        lambda _project, session: f"session-state/{session or '*'}/events.jsonl",
+        _session_tokens,
+        _session_project,
+    ),
     notes=(
         "a subagent for which you or an agent's file chose a model asks the engine for that name",
         "with -p it runs hooks and MCP servers of a project only in a folder that you trust",

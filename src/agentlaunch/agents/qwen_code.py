@@ -8,8 +8,9 @@ all. So a variable that must not count is set to nothing here, never unset.
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from agentlaunch.agents.base import (
     Watched,
 )
 from agentlaunch.agents.keys import PROVIDER_KEYS
+from agentlaunch.agents.sessions import Resume, Sessions, by_flags, documents, total
 from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, PROXIES, bypass, document
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, ContextPlan, Tier
@@ -310,6 +312,21 @@ def _network(endpoint: Endpoint, environ: Mapping[str, str]) -> dict[str, str]:
     return dict.fromkeys(PROXIES, "") | bypass(endpoint, environ)
 
 
+def _resumed(args: tuple[str, ...]) -> Resume | None:
+    return by_flags(args, latest=("-c", "--continue"), by_id=("-r", "--resume"))
+
+
+def _session_files(project: str, session: str) -> str:
+    """One folder a project, named after its path (seen, 0.15.10)."""
+    return f"projects/{re.sub(r'[^A-Za-z0-9]', '-', project)}/chats/{session or '*'}.jsonl"
+
+
+def _session_tokens(lines: Iterable[bytes]) -> int | None:
+    """By the usage of the last reply (seen, 0.15.10)."""
+    counted = (total(row.get("usageMetadata"), "totalTokenCount") for row in documents(lines))
+    return next(reversed([tokens for tokens in counted if tokens is not None]), None)
+
+
 AGENT = Agent(
     name="qwen",
     title="Qwen Code",
@@ -372,6 +389,7 @@ AGENT = Agent(
         ),
     ),
     trust=Trust("{config}/trustedFolders.json", "json", _trusts, asks=False),
+    sessions=Sessions(_resumed, _session_files, _session_tokens),
     notes=(
         "it keeps no memory of its own across sessions here: that asks the model after every turn",
         "a subagent for which a file chose a model asks the engine for that name",

@@ -31,6 +31,8 @@ class Sessions:
     """(project's absolute path, id) → glob pattern of its files below the user's folder."""
     tokens: Callable[[Iterable[bytes]], int | None]
     """From the lines of a file, oldest first: tokens that its last request and reply took."""
+    project: Callable[[bytes], str | None] | None = None
+    """From the first line of a file: its project, for an agent that keeps all in one folder."""
 
 
 def by_flags(
@@ -46,11 +48,27 @@ def by_flags(
         if flag not in by_id:
             continue
         if equals:
-            return Resume(value, (*args[:at], *args[at + 1 :]))
+            return Resume(value, (*args[:at], *args[at + 1 :])) if is_id(value) else None
         following = args[at + 1] if at + 1 < len(args) else ""
         if is_id(following):
             return Resume(following, (*args[:at], *args[at + 2 :]))
         return None
+    return None
+
+
+def by_word(
+    args: tuple[str, ...], word: str, *, latest: tuple[str, ...], before: tuple[str, ...] = ()
+) -> Resume | None:
+    """A subcommand that resumes: `word ID`, or `word` with one of `latest`; it may stand behind
+    one of `before`."""
+    at = 1 if args[:1] and args[0] in before else 0
+    if args[at : at + 1] != (word,):
+        return None
+    rest = args[at + 1 :]
+    for place, arg in enumerate(rest):
+        if arg in latest or is_id(arg):
+            session = LATEST if arg in latest else arg
+            return Resume(session, (*args[:at], *rest[:place], *rest[place + 1 :]))
     return None
 
 

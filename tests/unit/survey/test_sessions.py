@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from agentlaunch.agents import AGENTS
 from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.survey import sessions
 from agentlaunch.survey.sessions import Resumed
@@ -46,3 +47,23 @@ def test_what_is_not_there_or_not_resumed_is_nothing(tmp_path: Path) -> None:
     assert (
         sessions.look(replace(AGENT, sessions=None), ("-c",), Path("/src/here"), tmp_path) is None
     )
+
+
+def test_the_latest_of_the_project_is_taken_where_all_lie_together(tmp_path: Path) -> None:
+    def rollout(name: str, project: str, tokens: int, age_s: int) -> None:
+        file = tmp_path / "sessions" / "2026" / "11" / "22" / f"rollout-{name}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        usage = {"last_token_usage": {"total_tokens": tokens}}
+        rows = [
+            {"type": "session_meta", "payload": {"cwd": project}},
+            {"type": "event_msg", "payload": {"type": "token_count", "info": usage}},
+        ]
+        file.write_text("\n".join(map(json.dumps, rows)))
+        os.utime(file, (1_000_000 - age_s, 1_000_000 - age_s))
+
+    rollout(OLD, "/src/here", 70_000, 60)
+    rollout(NEW, "/src/elsewhere", 5_000, 0)
+    codex = AGENTS["codex"]
+    found = sessions.look(codex, ("resume", "--last"), Path("/src/here"), tmp_path)
+    assert found == Resumed(70_000, ())
+    assert sessions.look(codex, ("resume", NEW), Path("/src/here"), tmp_path) == Resumed(5_000, ())
