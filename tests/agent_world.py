@@ -109,7 +109,10 @@ def installed(name: str) -> Path:
     """The environment of an agent's pinned package, installed once a checkout."""
     package = AGENTS[name].package
     assert package is not None, f"{name} has no package that could be installed"
-    return progress.finish(managed.install(package, paths_below(CACHE / "agents")))
+    paths = paths_below(CACHE / "agents")
+    if managed.needs_node(package, paths):
+        progress.finish(managed.install(managed.NODE, paths))
+    return progress.finish(managed.install(package, paths))
 
 
 @dataclass(frozen=True)

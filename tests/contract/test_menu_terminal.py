@@ -123,7 +123,7 @@ def menu_on_a_terminal(
 
 
 def _at_the_models(terminal: _Terminal) -> None:
-    terminal.wait_for("Claude Code  2.1.197")
+    terminal.wait_for("> Claude Code")
     terminal.type(ENTER)
     terminal.wait_for(NAMES[-1][:8])  # the last row
 

@@ -15,10 +15,12 @@ from agentlaunch.agents import (
     droid,
     gemini,
     goose,
+    kimi,
     kiro,
     mini_swe_agent,
     opencode,
     openhands,
+    pi,
     qwen_code,
     vibe,
 )
@@ -37,15 +39,14 @@ AGENTS: dict[str, Agent] = {
     "aider": aider.AGENT,
     "mini-swe-agent": mini_swe_agent.AGENT,
     "openhands": openhands.AGENT,
+    "pi": pi.AGENT,
+    "kimi": kimi.AGENT,
     "crush": crush.AGENT,
     "goose": goose.AGENT,
     "gemini": gemini.AGENT,
     "kiro": kiro.AGENT,
     "cursor": cursor.AGENT,
 }
-
-LATER: tuple[str, ...] = ("pi", "kimi")
-"""Agents that this version cannot launch yet."""
 
 
 def find(name: str) -> Agent:
@@ -63,8 +64,6 @@ def find(name: str) -> Agent:
         raise _no_model_of_ours(
             f"{found.title} cannot use a model of your own: {found.local_reason}"
         )
-    if typed in LATER:
-        raise _no_model_of_ours(f"this version of agentlaunch cannot launch {typed} yet")
     close = difflib.get_close_matches(typed, names, n=1, cutoff=0.6)
     known = "agents: " + ", ".join(_local())
     raise UsageError(

@@ -17,7 +17,6 @@ from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
-    Break,
     Handover,
     PrivateFile,
     Reserved,
@@ -60,7 +59,8 @@ NO_THINKING: dict[Wire, dict[str, object]] = {
 """Added to each request for a model that must not think."""
 
 MOST_RECENT_TOKENS = 20_000
-"""Its own default of what a compaction leaves as it is."""
+"""Its own default of what a compaction leaves as it is; it counts four characters as one, and does
+not compact a conversation that is smaller than this by that count (seen, 0.87.1)."""
 
 EXTENSION = """\
 // Written by agentlaunch for one launch; the file beside it says which model is asked.
@@ -68,6 +68,8 @@ import { readFileSync } from "node:fs";
 import { SettingsManager } from "@earendil-works/pi-coding-agent";
 
 const ours = JSON.parse(readFileSync(import.meta.filename.replace(/[.]mjs$/, ".json"), "utf8"));
+// So that no compiled copy of this file is kept; the user's own extensions may have theirs.
+if (ours.keeps_no_copy) delete process.env.JITI_FS_CACHE;
 const isOurs = (model) => model?.provider === ours.provider;
 
 // A settings file could say this too, but only the user's own or the project's.
@@ -90,7 +92,7 @@ export default function (pi) {
     isOurs(context.model) ? { ...event.payload, ...ours.extra } : undefined);
 }
 """
-"""Plain JavaScript without a secret in it: the program may keep a compiled copy."""
+"""Plain JavaScript without a secret in it; by its default the program keeps a compiled copy."""
 
 OFF: dict[str, str] = {
     "PI_OFFLINE": "1",
@@ -135,6 +137,8 @@ def prepare(target: Target) -> Handover:
     extension = target.runtime_folder / f"pi-{target.run_name}.mjs"
     env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
     env |= OFF | bypass(target.endpoint, target.environ)
+    if "JITI_FS_CACHE" not in target.environ:
+        env["JITI_FS_CACHE"] = "false"
     if target.home == "clean":
         env |= {
             "PI_CODING_AGENT_DIR": str(target.home_folder),
@@ -189,8 +193,9 @@ def _ours(target: Target, provider: str) -> dict[str, object]:
         "compaction": {
             "enabled": limit is not None,
             "reserveTokens": window - (limit or window),
-            "keepRecentTokens": min(MOST_RECENT_TOKENS, window // 5),
+            "keepRecentTokens": min(MOST_RECENT_TOKENS, window // 8),
         },
+        "keeps_no_copy": "JITI_FS_CACHE" not in target.environ,
         "patience_ms": PATIENCE_S * 1000,
         "extra": NO_THINKING[target.wire(WIRES)] if target.thinking_off else None,
     }
@@ -263,7 +268,8 @@ AGENT = Agent(
     ),
     tested_versions=("0.87.1",),
     wires=WIRES,
-    tiers=(Tier("full", (), tools=4, headless_tokens=1_280, interactive_tokens=1_280),),
+    # cl100k tokens of the first request's body in an empty repository, 0.87.1: 1,332 to 1,365.
+    tiers=(Tier("full", (), tools=4, headless_tokens=1_365, interactive_tokens=1_365),),
     compaction=Compaction(most_reply_tokens=32_000, reserve_tokens=2_000),
     wanted_context_tokens=32_768,
     support="tested",
@@ -288,7 +294,13 @@ AGENT = Agent(
     ),
     config_folder=("PI_CODING_AGENT_DIR", "~/.pi/agent"),
     trust=Trust("{config}/trust.json", "json", _trusts, asks=True),
-    breaks=(),
     configure=configure,
-    notes=(),
+    notes=(
+        "Ctrl+P and `--continue` stay with this model; `/model` lists your own providers too "
+        "after Tab, and one that you choose there is asked with your own key.",
+        "With `-p`, a first prompt that the engine's context cannot hold ends with status 0 and no "
+        "output.",
+        "It has no permissions: it edits files and runs commands without a question.",
+        "`/llama` and packages that are not installed yet are not fetched (it runs offline).",
+    ),
 )

@@ -136,7 +136,7 @@ def _choose(
     """What `up` is called with, and what it would find where that was looked at just now; None
     when the person wants none of it."""
     offered = [state for state in states if state.agent.local]
-    offered.sort(key=lambda state: state.agent.name != last)
+    offered.sort(key=lambda state: (state.agent.name != last, not state.installed))
     rows = fitted([_agent_layouts(state, last) for state in offered], _room(talk))
     names = [" ".join((s.agent.title, s.agent.name, *s.agent.aliases)) for s in offered]
     number = talk.choose("Which agent?", rows, find=names)
