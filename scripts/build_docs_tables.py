@@ -66,15 +66,16 @@ def agents_page() -> str:
     """Every agent, from the specs."""
     local = [agent for agent in AGENTS.values() if agent.local]
     rows = [
-        "| agent | also | support | tested versions | speaks | context from | first request |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| agent | also | support | tested versions | speaks | context from | first request "
+        "| one prompt, after `--` |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for agent in local:
-        rows.append(
-            f"| {_linked(agent)} (`{agent.name}`) | {_also(agent)} | {agent.support} | "
-            f"{', '.join(agent.tested_versions) or '-'} | {', '.join(agent.wires)} | "
-            f"{agent.min_context_tokens:,} | {agent.first_request_tokens:,} |"
-        )
+    rows += [
+        f"| {_linked(agent)} (`{agent.name}`) | {_also(agent)} | {agent.support} | "
+        f"{', '.join(agent.tested_versions) or '-'} | {', '.join(agent.wires)} | "
+        f"{agent.min_context_tokens:,} | {agent.first_request_tokens:,} | `{agent.one_prompt}` |"
+        for agent in local
+    ]
     known = ["| agent | versions | what happens |", "| --- | --- | --- |"]
     known += [
         f"| {agent.title} | `{row.versions}` | {row.text} |"

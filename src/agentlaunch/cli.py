@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; every ending of agentlaunch comes through here."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:  # before there was anybody to say it as it should be said
+        sys.stderr.write("interrupted\n")
+        return errors.INTERRUPTED_EXIT
+
+
+def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # started with the stream closed (`>&-`)
@@ -99,6 +107,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 def _usage(error: Any) -> errors.UsageError:
     """A parser's complaint in our words, with the nearest right word as the way out."""
     import difflib
+    import re
 
     message = " ".join(error.format_message().split()).rstrip(".")
     hint = "agentlaunch --help"
@@ -113,6 +122,11 @@ def _usage(error: Any) -> errors.UsageError:
         if message.startswith("No such option") and context.info_name in ("up", "launch", "env"):
             agent = context.params.get("agent") or "AGENT"
             hint = f"for the agent's own, after `--`: {context.command_path} {agent} -- ..."
+        extra = re.fullmatch(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)", message)
+        if extra is not None and context.info_name in ("up", "launch", "env"):
+            agent = context.params.get("agent") or "AGENT"
+            hint = "what is the agent's stands after `--`: "
+            hint += f"{context.command_path} {agent} -- {extra[1]}"
     return errors.UsageError(message, hint=hint)
 
 

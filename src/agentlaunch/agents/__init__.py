@@ -55,8 +55,8 @@ def find(name: str) -> Agent:
     Raises `UsageError` with a suggestion for an unknown name, `NotSupported` for an agent that is
     known and cannot be launched.
     """
-    names = {word.lower(): agent for agent in AGENTS.values() for word in _words(agent)}
-    typed = name.strip().lower()
+    names = {_plain(word): agent for agent in AGENTS.values() for word in _words(agent)}
+    typed = _plain(name)
     found = names.get(typed)
     if found is not None and found.local:
         return found
@@ -71,6 +71,10 @@ def find(name: str) -> Agent:
         hint=f"did you mean `{names[close[0]].name}`?" if close else known,
         code="unknown-agent",
     )
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
 
 
 def _words(agent: Agent) -> tuple[str, ...]:

@@ -299,6 +299,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='--message "…"',
     needs_tools=False,
     configure=configure,
     watched=(

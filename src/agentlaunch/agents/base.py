@@ -177,6 +177,10 @@ class Agent:
     prepare: Callable[[Target], Handover]
     is_headless: Callable[[tuple[str, ...]], bool]
     """Do these arguments make it answer one prompt and end?"""
+    one_prompt: str = ""
+    """What stands after `--` for one answer without a session: `exec "…"`."""
+    site: str = ""
+    """Where it is to be had, for one that we cannot install."""
     needs_tools: bool = True
     """False for one that edits by text: a model whose template ignores tools will do."""
     asks_about_key: bool = False

@@ -464,6 +464,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='-p "…"',
     asks_about_key=True,
     output_variable="CLAUDE_CODE_MAX_OUTPUT_TOKENS",
     config_folder=("CLAUDE_CONFIG_DIR", "~/.claude"),

@@ -185,6 +185,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='"…"',
     config_folder=("CLINE_DIR", "~/.cline"),
     watched=(
         Watched(

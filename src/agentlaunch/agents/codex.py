@@ -460,6 +460,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='exec "…"',
     config_folder=("CODEX_HOME", "~/.codex"),
     watched=(
         *(
@@ -488,7 +489,6 @@ AGENT = Agent(
     ),
     breaks=(
         Break("<0.23.0", "a project's `.env` can move the agent's folder (CVE-2025-61260)"),
-        Break("<0.134.0", "Ollama's own launcher refuses it (read in its source, fb30760)"),
         Break(
             ">=0.169.0",
             'it ends at a `config.toml` with `wire_api = "chat"` or a top-level `profile` in it',

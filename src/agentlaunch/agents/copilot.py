@@ -286,6 +286,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='-p "…"',
     configure=configure,
     config_folder=("COPILOT_HOME", "~/.copilot"),
     watched=(

@@ -135,6 +135,8 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='run "…"',
+    site="https://github.com/charmbracelet/crush",
     config_folder=("CRUSH_GLOBAL_CONFIG", "~/.config/crush"),
     watched=(
         *(

@@ -177,6 +177,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='exec "…"',
     config_folder=("", "~/.factory"),
     watched=(
         Watched("{config}/settings.json", "json", redirects=ROUTES),

@@ -105,6 +105,8 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='run -t "…"',
+    site="https://github.com/block/goose",
     config_folder=("", "~/.config/goose"),
     watched=(
         Watched(

@@ -139,6 +139,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='-p "…"',
     config_folder=("KIMI_CODE_HOME", "~/.kimi-code"),
     watched=(
         Watched(

@@ -153,6 +153,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='-t "…" -y --exit-immediately',
     config_folder=("MSWEA_GLOBAL_CONFIG_DIR", "~/.config/mini-swe-agent"),
     watched=(
         Watched(DEFAULT_CONFIG, "yaml", beyond_us=("*",)),

@@ -369,6 +369,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='run "…"',
     output_variable="OPENCODE_EXPERIMENTAL_OUTPUT_TOKEN_MAX",
     watched=WATCHED,
     # No variable replaces this folder: `OPENCODE_CONFIG_DIR` adds one.

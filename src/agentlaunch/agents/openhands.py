@@ -161,6 +161,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='--headless -t "…"',
     config_folder=("OPENHANDS_PERSISTENCE_DIR", "~/.openhands"),
     watched=(
         Watched(

@@ -278,6 +278,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='-p "…"',
     watched=(
         Watched(
             "{config}/settings.json",

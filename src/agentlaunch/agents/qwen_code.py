@@ -365,6 +365,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='-p "…"',
     configure=configure,
     output_variable="QWEN_CODE_MAX_OUTPUT_TOKENS",
     config_folder=("QWEN_HOME", "~/.qwen"),

@@ -211,6 +211,7 @@ AGENT = Agent(
     reserved=RESERVED,
     prepare=prepare,
     is_headless=is_headless,
+    one_prompt='-p "…"',
     config_folder=("VIBE_HOME", "~/.vibe"),
     watched=(
         Watched("{config}/config.toml", "toml", redirects=ROUTES),

@@ -29,7 +29,8 @@ def list_agents(talk: Talk) -> Result:
         talk.table(("AGENT", "VERSION", "SUPPORT", "WHERE"), rows)
         for state in states:
             if not state.agent.local:
-                talk.answer(f"{state.agent.name}: cannot be local. {state.agent.local_reason}")
+                text = f"{state.agent.name}: cannot be local: {state.agent.local_reason}"
+                talk.answer_folded(text, indent=2)
 
     data = {"agents": [as_json(state) for state in states]}
     return Result("agentlaunch/agents/1", data, draw)
@@ -47,7 +48,7 @@ def _where(state: AgentState) -> str:
     package = state.agent.package
     if package is None:
         return "not installed"
-    return f"not installed ({format_bytes(package.download_bytes or package.size_bytes)})"
+    return f"not installed ({format_bytes(package.size_bytes)} on disk)"
 
 
 def show(talk: Talk, name: str) -> Result:
@@ -65,6 +66,7 @@ def show(talk: Talk, name: str) -> Result:
         }
         for tier in agent.tiers
     ]
+    data["one_prompt"] = agent.one_prompt or None
     data["notes"] = list(agent.notes)
     data["egress"] = list(agent.egress)
     data["known_breaks"] = [{"versions": row.versions, "text": row.text} for row in agent.breaks]
@@ -78,6 +80,7 @@ def show(talk: Talk, name: str) -> Result:
         talk.answer(f"  here        {_version(state)} {state.path or 'not installed'}")
         talk.answer(f"  tested      {', '.join(agent.tested_versions) or '-'} ({agent.support})")
         talk.answer(f"  speaks      {', '.join(agent.wires)}")
+        talk.answer(f"  one prompt  agentlaunch up {agent.name} -- {agent.one_prompt}")
         for tier in agent.tiers:
             smallest = tier.min_context_tokens(agent.compaction)
             talk.answer(
@@ -97,7 +100,7 @@ def show(talk: Talk, name: str) -> Result:
 
 def _any(name: str) -> Agent:
     """An agent by name, also one that cannot be launched."""
-    typed = name.strip().lower()
+    typed = name.strip().lower().replace("_", "-")
     rows = (row for row in AGENTS.values() if typed in (row.name, *row.aliases))
     return next(rows, None) or find(name)
 
@@ -111,7 +114,8 @@ def install(talk: Talk, name: str) -> Result:
     package = agent.package
     if package is None:
         raise NotSupported(
-            f"agentlaunch cannot install {agent.title}", hint="install it by its own documentation"
+            f"agentlaunch cannot install {agent.title}",
+            hint=f"install it by its own documentation: {agent.site}",
         )
     wanted = [managed.NODE] if managed.needs_node(package, paths) else []
     if managed.installed(package, paths) is None:

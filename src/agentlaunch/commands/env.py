@@ -41,6 +41,8 @@ def run(
     asked = replace(looking.look(talk, flags, args), allow_remote=allow_remote)
     project.check(talk, asked, starts=False)
     made = looking.decide(talk, asked)
+    for code, message in launch.version_remarks(made.agent):
+        talk.warn(message, code=code)
     agent = made.wish.agent
     if made.agent.path is None:
         raise NotSupported(

@@ -31,6 +31,12 @@ class Habit:
     engine: str | None = None
     context: int | None = None
 
+    @property
+    def way_out(self) -> str:
+        """The flag that chooses anew."""
+        names = [name for name in NAMES if getattr(self, name) is not None]
+        return f"--{names[0]} auto chooses anew"
+
     def __str__(self) -> str:
         words = [
             self.model,

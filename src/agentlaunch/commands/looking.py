@@ -62,6 +62,12 @@ class Asked:
     habit: habits.Habit | None = None
     """What is as it was the last time."""
 
+    @property
+    def repeats(self) -> bool:
+        """Does the habit say anything that was not said today?"""
+        rows = (row for row in habits.NAMES if self.said[row].source == "default")
+        return self.habit is not None and any(getattr(self.habit, row) for row in rows)
+
 
 def look(
     talk: Talk,

@@ -115,6 +115,7 @@ def one_line(text: str) -> str:
 
 
 def _state(states: Sequence[AgentState], last: str | None) -> Result:
+    states = [state for state in states if state.agent.local]
     rows = [
         {"name": state.agent.name, "installed": state.installed, "version": state.version}
         for state in states

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from agentlaunch import plan
@@ -71,7 +72,7 @@ def draw(talk: Talk, made: plan.LaunchPlan) -> None:
         talk.answer_folded(line, indent=9)
     for number, step in enumerate(made.steps, 1):
         talk.answer_folded(f"{number:>2}. {step_text(step)}", indent=4)
-    talk.answer_folded("would run: " + " ".join(made.handover.argv), indent=11)
+    talk.answer_folded("would run: " + shlex.join(made.handover.argv), indent=11)
     talk.answer("nothing was done (dry run)")
 
 

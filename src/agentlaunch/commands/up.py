@@ -49,8 +49,8 @@ def run(
             asked = looking.look(
                 talk, flags, args, skip_proof=skip_proof, insecure=insecure, repeats=True
             )
-        if asked.habit is not None:
-            talk.say(f"as the last time: {asked.habit} (--model auto chooses anew)")
+        if asked.habit is not None and asked.repeats:
+            talk.say(f"as the last time: {asked.habit} ({asked.habit.way_out})")
         asked = replace(asked, allow_remote=allow_remote, rehearsal=dry_run)
         project.check(talk, asked, trust=trust_project)
         made = looking.decide(talk, asked)
@@ -60,7 +60,7 @@ def run(
             return None
         asked, made = going
         if dry_run:
-            for code, message in made.warnings:
+            for code, message in (*launch.version_remarks(made.agent), *made.warnings):
                 talk.warn(message, code=code)
             shown = made
             return Result("agentlaunch/up/1", screen.as_json(made), lambda t: screen.draw(t, shown))
@@ -84,9 +84,10 @@ def run(
         with launch.taking_back(ready):
             if later is not None:
                 fetch_meanwhile(talk, asked, later)
-            habits.remember(
-                asked.paths, asked.places.project, made.wish.agent.name, asked.said, asked.habit
-            )
+            if not skip_proof:  # what was refused without it would be refused the next time
+                habits.remember(
+                    asked.paths, asked.places.project, made.wish.agent.name, asked.said, asked.habit
+                )
             launch.hand_over(ready, talk, asked.paths, status_file)
     except BaseException as error:
         if status_file is not None:

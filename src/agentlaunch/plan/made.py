@@ -111,6 +111,6 @@ def agent_install(agent: AgentState) -> list[Step]:
     if agent.agent.package is None:
         raise NotSupported(
             f"{agent.agent.title} is not installed, and agentlaunch cannot install it",
-            hint=f"install it, so that `{agent.agent.binary}` is on PATH",
+            hint=f"install it ({agent.agent.site}), so that `{agent.agent.binary}` is on PATH",
         )
     return [*node, Install(agent.agent.package)]
