@@ -518,6 +518,10 @@ def schema_name(own: Sequence[str]) -> str:
     if not words or words[0] not in COMMANDS:
         return "agentlaunch"
     name = "up" if words[0] == "launch" else words[0]
+    if name == "up" and "--config" in own:
+        return "up-config"
+    if name == "up" and "--restore" in own:
+        return "restore"
     rows = COMMANDS[words[0]]
     if len(words) > 1 and words[1] in rows and rows[words[1]] is not rows[""]:
         return f"{name}-{words[1]}"

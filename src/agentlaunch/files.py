@@ -6,6 +6,7 @@ Nothing here ever touches a file of the user's; those edits belong to `changes`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -84,10 +85,22 @@ def write_json(path: Path, value: object, *, mode: int = 0o600) -> None:
     write_atomic(path, json.dumps(value, indent=1).encode() + b"\n", mode=mode)
 
 
+def read_plain(path: Path, most_bytes: int = -1) -> bytes:
+    """A plain file's bytes; raises `OSError` for what is none: a pipe would be waited for for ever."""
+
+    def opened(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with open(path, "rb", opener=opened) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        return stream.read(most_bytes)
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object of ours, or None when it is absent, cut short or not an object."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_plain(path))
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from agentlaunch import files
 from agentlaunch.endpoint import without_secrets
 from agentlaunch.errors import AgentlaunchError, Refused, UsageError
 
@@ -337,7 +338,7 @@ def _project_file(folder: Path) -> Path | None:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dict, {} when absent; raises `Refused` with line and column when broken."""
     try:
-        return parse_toml(path.read_bytes())
+        return parse_toml(files.read_plain(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:

@@ -31,7 +31,7 @@ def write(name: str, value: str | None) -> Path:
         after[name] = value
     place, text, mode = user_file.resolve(), "", 0o600
     if place.exists():
-        text, mode = place.read_bytes().decode("utf-8-sig"), place.stat().st_mode & 0o777
+        text, mode = files.read_plain(place).decode("utf-8-sig"), place.stat().st_mode & 0o777
     data = with_line(text, name, value).encode()
     if not _says(data, after):
         raise Refused(

@@ -13,8 +13,11 @@ from pytest_mock import MockerFixture
 
 import ollama_server
 import schemas
+from agentlaunch.changes.edit import SetKeys
+from agentlaunch.changes.journal import Journal
 from agentlaunch.cli import main
-from agentlaunch.commands.configure import masked
+from agentlaunch.commands.configure import _refuse_own_rows, masked
+from agentlaunch.errors import Refused
 from anthropic_server import AnthropicServer
 from launcher import fake_agent, snapshot
 from ollama_server import OllamaServer
@@ -298,3 +301,47 @@ def test_an_agent_that_can_refer_to_a_key_is_given_the_name_of_a_variable(
 )
 def test_a_difference_hides_what_may_be_a_key(line: str, shown: str) -> None:
     assert masked(line) == shown
+
+
+def test_no_value_of_the_users_stands_in_what_is_shown(
+    ollama: OllamaServer, settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.write_text('{"model": "plain-canary", "env": {"DATABASE": "pg://u:canary@h"}}')
+    assert configure("--dry-run", "--json") == 0
+    (change,) = document(capsys)["data"]["changes"]
+    assert '-  "model": ***' in change["diff"]
+    assert "canary" not in change["diff"]
+
+
+def test_a_list_of_rows_of_the_users_own_is_not_replaced(
+    ollama: OllamaServer, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = SetKeys(home / "x.json", "json", {("rows",): [{"name": "agentlaunch"}]})
+    own.path.write_text('{"rows": [{"name": "work"}]}')
+    changes = Journal(tmp_path / "journal", home).preview("copilot", [own])
+    with pytest.raises(Refused) as caught:
+        _refuse_own_rows([own], changes)
+    assert (caught.value.code, caught.value.exit_code) == ("own-rows", 8)
+    assert caught.value.hint == 'add this row yourself: {"name": "agentlaunch"}'
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (["codex", "--restore", "--model", "x", "--", "foo"], "--model, foo"),
+        (["--restore"], "agentlaunch restore"),
+    ],
+)
+def test_up_restore_takes_an_agent_and_nothing_else(
+    line: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["up", *line]) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flag", "schema"), [("--config", "up-config"), ("--restore", "restore")])
+def test_a_failure_has_the_schema_of_its_success(
+    flag: str, schema: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["up", "claude", flag, "--json", "--", "foo"]) == 2
+    assert json.loads(capsys.readouterr().out)["schema"] == f"agentlaunch/{schema}/1"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -107,3 +110,22 @@ def test_what_was_named_once_is_used_again_and_up_alone_repeats_it(
     assert (again.returncode, again.stdout) == (0, "the agent runs with -p again\n"), again.stderr
     assert f"as the last time: other on {engine.url}" in " ".join(again.stderr.split())
     assert "serves other" in again.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder in use cannot be removed there")
+@pytest.mark.parametrize("command", ["up", "env"])
+def test_a_current_folder_that_is_gone_is_one_clear_error(command: str, world: Launcher) -> None:
+    gone = world.project / "gone"
+    gone.mkdir()
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    words = [sys.executable, "-m", "agentlaunch", command, "claude", "--no-input"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", str(gone), *words],
+        env=world.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 8, done.stderr
+    assert "the current folder is gone" in done.stderr
+    assert "cd ~" in done.stderr

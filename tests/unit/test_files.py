@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from agentlaunch import files
+from agentlaunch import files, settings
 from agentlaunch.errors import Refused
 
 
@@ -117,3 +117,13 @@ def test_the_tail_of_a_log_is_its_end_as_text(tmp_path: Path) -> None:
     assert files.tail(log) == "short \ufffd\n"
     log.write_bytes(b"a" * files.TAIL_BYTES + b"the end")
     assert files.tail(log) == "a" * (files.TAIL_BYTES - 7) + "the end"
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "settings.json"
+    os.mkfifo(pipe)
+    assert files.read_json(pipe) is None
+    with pytest.raises(OSError, match="no plain file"):
+        files.read_plain(pipe)
+    with pytest.raises(Refused, match="cannot be read"):
+        settings.read_toml(pipe)

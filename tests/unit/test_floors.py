@@ -36,7 +36,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 )
 SAME_FLOOR = {
     ("errors", "files"), ("files", "errors"), ("progress", "units"),
-    ("managed", "process"), ("managed", "settings"), ("user_file", "settings"),
+    ("managed", "process"), ("managed", "settings"), ("managed", "keys"), ("user_file", "settings"),
     ("web", "endpoint"), ("policy", "endpoint"), ("settings", "endpoint"),
     ("engines", "models"), ("models", "machine"), ("agents", "changes"),
     ("cli", "arguments"), ("__main__", "cli"),

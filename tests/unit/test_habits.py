@@ -47,6 +47,22 @@ def test_a_model_or_another_engine_named_today_wins_and_a_context_is_only_that()
     assert [found[name].value for name in habits.NAMES] == ["a:1", "ollama", 8_192]
 
 
+def test_an_engine_named_today_is_another_than_one_that_was_never_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _keep(HERE, model="a:1")
+    assert _recall(HERE, engine="vllm") is None
+    assert _recall(HERE, engine="auto") == Habit("a:1")
+    monkeypatch.setenv("AGENTLAUNCH_ENGINE", "ollama")
+    assert _recall(HERE) == Habit("a:1")
+
+
+def test_another_model_does_not_inherit_engine_and_context() -> None:
+    values = settings.load(flags={"model": "b:1"})
+    habits.remember(settings.paths(), HERE, "codex", values, Habit("a:1", "vllm", 8_192))
+    assert _recall(HERE) == Habit("b:1")
+
+
 def test_auto_forgets_what_was_chosen() -> None:
     _keep(HERE, model="a:1")
     assert _recall(HERE, model="auto") is None

@@ -17,6 +17,7 @@ from pytest_mock import MockerFixture
 import schemas
 from agentlaunch import launch, plan, process, records
 from agentlaunch import settings as our_settings
+from agentlaunch.agents import AGENTS
 from agentlaunch.agents.base import UNSET, Handover, PrivateFile
 from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.endpoint import Endpoint
@@ -262,6 +263,27 @@ def test_an_untested_version_is_warned_about(paths: Paths, claude: Path, tmp_pat
     ready = launch.prepare(made, talk, paths, launch.places(paths), insecure=False)
     assert [row["code"] for row in talk.warnings] == ["untested-version"]
     assert (ready.plan.agent.path, ready.plan.agent.version) == (claude, "99.0.0")
+
+
+def test_the_users_own_agent_under_a_node_that_is_too_old_is_warned_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = AGENTS["pi"]
+    assert agent.package is not None
+    assert agent.package.min_node is not None
+    needed = ".".join(str(part) for part in agent.package.min_node)
+    program, node = tmp_path / "pi", tmp_path / "node"
+    program.write_text("#!/usr/bin/env node\n")
+    node.write_text("#!/bin/sh\necho v12.1.0\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    state = AgentState(agent, program, agent.tested_versions[-1], managed=False)
+    (row,) = launch.version_remarks(state)
+    assert row[0] == "node-too-old"
+    assert f"12.1 at {node}, it needs {needed}: agentlaunch agents install pi" in row[1]
+    assert launch.version_remarks(replace(state, runner=("/ours/node",))) == []
+    program.write_text("native")
+    assert launch.version_remarks(state) == []
 
 
 def test_an_agent_that_vanished_is_an_error(

@@ -48,6 +48,35 @@ def test_the_native_installers_version_is_the_name_of_its_file(home: Path) -> No
     assert survey.version_beside(link) == "2.1.300"
 
 
+def test_a_package_of_another_name_above_a_program_says_nothing_of_it(home: Path) -> None:
+    program = home / ".local" / "bin" / "codex"
+    program.parent.mkdir(parents=True)
+    program.write_text("")
+    _write(home / "package.json", {"name": "my-site", "version": "9.9.9"})
+    assert survey.version_beside(program, "@openai/codex") is None
+    _write(home / ".local" / "package.json", {"name": "@openai/codex", "version": "0.169.0"})
+    assert survey.version_beside(program, "@openai/codex") == "0.169.0"
+
+
+def test_a_native_program_is_asked_for_its_version_where_ours_is_here_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = settings.paths()
+    package = AGENT.package
+    assert package is not None
+    own = tmp_path / "bin" / "claude"
+    own.parent.mkdir()
+    own.write_text("#!/bin/sh\necho 0.5.0\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{own.parent}:/usr/bin:/bin")
+    assert survey.find_agent(AGENT, paths).path == own
+    ours = survey.AgentState(AGENT, tmp_path / "ours", package.version, managed=True)
+    monkeypatch.setattr("agentlaunch.survey.agents._ours", lambda *_args, **_more: ours)
+    found = survey.find_agent(AGENT, paths)
+    assert (found.path, found.passed_over) == (ours.path, (own, "0.5.0"))
+    assert survey.find_agent(AGENT, paths, node=False).path == own
+
+
 def test_a_folder_that_anyone_may_write_to_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
+    Grammar,
     Handover,
     PrivateFile,
     Reserved,
@@ -120,10 +121,12 @@ RESERVED: tuple[Reserved, ...] = (
     ),
 )
 
+GRAMMAR = Grammar(abbreviates=True, whole=("--editor",))
+
 
 def prepare(target: Target) -> Handover:
     """What Aider becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("Aider", RESERVED, target.args)
+    refuse_reserved("Aider", RESERVED, target.args, GRAMMAR)
     folder, name = target.runtime_folder, target.run_name
     model = f"openai/{target.endpoint.model}"
     variables = _variables(target.endpoint, target.environ)
@@ -297,6 +300,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='--message "…"',

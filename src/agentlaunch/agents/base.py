@@ -103,6 +103,19 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True)
+class Grammar:
+    """How an agent reads its own arguments, as far as a reserved one could hide in them."""
+
+    value_flags: tuple[str, ...] = ()
+    """Flags before a subcommand whose value is the next word. Without any, only the first argument
+    can be a subcommand."""
+    abbreviates: bool = False
+    """Does it take the beginning of a long flag for the flag (argparse)?"""
+    whole: tuple[str, ...] = ()
+    """Flags of its own that are also the beginning of a reserved one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """A file that this agent reads: what in it could send requests elsewhere, and what would run.
 
@@ -124,6 +137,8 @@ class Watched:
     """What no flag of ours can take back: it stops the launch."""
     outranks: bool = False
     """An administrator's file, above every flag: its `redirects` stop the launch too."""
+    upwards: bool = False
+    """Does the agent look for it up to the root of the disk, past the root of the repository?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +196,8 @@ class Agent:
     """What stands after `--` for one answer without a session: `exec "…"`."""
     site: str = ""
     """Where it is to be had, for one that we cannot install."""
+    grammar: Grammar = Grammar()
+    """What else than a plain word may be a reserved argument."""
     needs_tools: bool = True
     """False for one that edits by text: a model whose template ignores tools will do."""
     asks_about_key: bool = False

@@ -17,6 +17,7 @@ from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reser
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
+    Grammar,
     Handover,
     PrivateFile,
     Reserved,
@@ -26,7 +27,15 @@ from agentlaunch.agents.base import (
     Watched,
 )
 from agentlaunch.agents.sessions import Resume, Sessions, by_flags, documents, total
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, document, stale
+from agentlaunch.agents.surroundings import (
+    CODE_VARIABLES,
+    DUMMY_TOKEN,
+    MCP_RUNS,
+    PATIENCE_S,
+    bypass,
+    document,
+    stale,
+)
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.endpoint import Endpoint
@@ -151,6 +160,14 @@ REDIRECTS = (
     "apiKeyHelper",
 )
 
+RUNS = (
+    "hooks",
+    "statusLine.command",
+    "fileSuggestion.command",
+    "enabledPlugins.*",
+    *(f"env.{name}" for name in CODE_VARIABLES),
+)
+
 ADMINISTRATORS = tuple(
     f"{folder}/{name}"
     for folder in (
@@ -232,10 +249,23 @@ RESERVED: tuple[Reserved, ...] = (
     ),
 )
 
+GRAMMAR = Grammar(
+    value_flags=(
+        "--add-dir", "--agent", "--agents", "--allowedTools", "--allowed-tools",
+        "--append-system-prompt", "--betas", "--debug-file", "--disallowedTools",
+        "--disallowed-tools", "--effort", "--file", "--from-pr", "--input-format", "--json-schema",
+        "--max-budget-usd", "--mcp-config", "-n", "--name", "--output-format", "-p",
+        "--permission-mode",
+        "--plugin-dir", "--plugin-url", "--prompt-suggestions", "-r", "--resume", "--session-id",
+        "--setting-sources", "--system-prompt", "--tools", "-w", "--worktree",
+    )
+)  # fmt: skip
+"""Flags of 2.1.197; not `--debug`, whose value is rarely given."""
+
 
 def prepare(target: Target) -> Handover:
     """What Claude Code becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("Claude Code", RESERVED, target.args)
+    refuse_reserved("Claude Code", RESERVED, target.args, GRAMMAR)
     settings_path = target.runtime_folder / f"claude-code-{target.run_name}.json"
     variables = _variables(target)
     tier = () if has_flag(target.args, "--tools") else target.context.tier.args
@@ -462,6 +492,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
@@ -476,7 +507,7 @@ AGENT = Agent(
                 place,
                 "json",
                 redirects=REDIRECTS,
-                runs=("hooks", "statusLine.command", "env.LD_*", "env.NODE_OPTIONS"),
+                runs=RUNS,
                 beyond_us=tuple(f"env.{name}" for name in BEYOND_US),
             )
             for place in (
@@ -485,7 +516,8 @@ AGENT = Agent(
                 ".claude/settings.local.json",
             )
         ),
-        Watched(".mcp.json", "json", runs=("mcpServers.*.command",)),
+        # Read in every folder up to the root of the disk (seen, 2.1.197).
+        Watched(".mcp.json", "json", runs=MCP_RUNS, upwards=True),
     ),
     trust=Trust(
         "{config}/.claude.json",  # where CLAUDE_CONFIG_DIR is set; else beside the folder

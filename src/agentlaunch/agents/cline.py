@@ -13,6 +13,7 @@ from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reser
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
+    Grammar,
     Handover,
     PrivateFile,
     Reserved,
@@ -20,7 +21,7 @@ from agentlaunch.agents.base import (
     Unset,
     Watched,
 )
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, bypass, document, stale
+from agentlaunch.agents.surroundings import CODE_VARIABLES, DUMMY_TOKEN, bypass, document, stale
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.managed import Package
 
@@ -97,10 +98,12 @@ RESERVED: tuple[Reserved, ...] = (
     ),
 )  # fmt: skip
 
+GRAMMAR = Grammar(value_flags=VALUES)
+
 
 def prepare(target: Target) -> Handover:
     """What Cline becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("Cline", RESERVED, target.args)
+    refuse_reserved("Cline", RESERVED, target.args, GRAMMAR)
     providers = target.runtime_folder / f"cline-{target.run_name}.json"
     settings = target.home_folder / "global-settings.json"
     env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
@@ -183,6 +186,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='"…"',
@@ -193,7 +197,12 @@ AGENT = Agent(
             "json",
             redirects=("providers.*.settings.baseUrl", "providers.*.settings.apiKey"),
         ),
-        Watched(".env", "env", redirects=("CLINE_*", "HTTP_PROXY", "HTTPS_PROXY")),
+        Watched(
+            ".env",
+            "env",
+            redirects=("CLINE_*", "HTTP_PROXY", "HTTPS_PROXY"),
+            runs=CODE_VARIABLES,
+        ),
         Watched(".clinerules/hooks/*", "code", runs=("hooks",)),
         Watched(".cline/hooks/*", "code", runs=("hooks",)),
         Watched(".cline/plugins/*", "code", runs=("plugins",)),

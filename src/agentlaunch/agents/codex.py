@@ -14,11 +14,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agentlaunch.agents.arguments import before_operands, refuse, refuse_reserved
+from agentlaunch.agents.arguments import before_operands, refuse, refuse_reserved, subcommand
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
     Break,
+    Grammar,
     Handover,
     PrivateFile,
     Reserved,
@@ -31,6 +32,7 @@ from agentlaunch.agents.sessions import Resume, Sessions, by_word, documents, to
 from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, stale
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, ContextPlan, Tier
+from agentlaunch.keys import KEY_VARIABLE
 from agentlaunch.managed import Package
 
 PROVIDER = "agentlaunch_launch"
@@ -38,11 +40,6 @@ PROVIDER = "agentlaunch_launch"
 the provider in use, and another than the one that `--config` writes."""
 
 CONFIGURED_PROVIDER = "agentlaunch"
-
-KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
-"""Where a plain start finds the engine's key: no file of the user's holds it."""
-
-"""A CPU reads the first prompt for minutes; the agent's own limit on a silent stream is 5."""
 
 OFF: tuple[tuple[str, object], ...] = (
     # Calls home.
@@ -182,6 +179,14 @@ RESERVED: tuple[Reserved, ...] = (
     ),
 )
 
+GRAMMAR = Grammar(
+    value_flags=(
+        "-c", "--config", "--enable", "--disable", "-i", "--image", "-s", "--sandbox", "-C", "--cd",
+        "--add-dir", "-a", "--ask-for-approval", "--color",
+    )
+)  # fmt: skip
+"""Flags of 0.169.0 that may stand before a subcommand."""
+
 RESERVED_KEYS: tuple[str, ...] = (
     "analytics",
     "chatgpt_base_url",
@@ -206,12 +211,13 @@ RESERVED_KEYS: tuple[str, ...] = (
     "service_tier",
     "web_search",
 )
-"""Keys of `-c` that a later argument would take back; each with all that lies below it."""
+"""Keys of `-c` that a later argument would take back; each with all that lies below it, and the
+tables above it."""
 
 
 def prepare(target: Target) -> Handover:
     """What Codex becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("Codex", RESERVED, target.args)
+    refuse_reserved("Codex", RESERVED, target.args, GRAMMAR)
     _refuse_overrides(target.args)
     token_variable = f"AGENTLAUNCH_TOKEN_{re.sub(r'[^0-9A-Za-z]', '_', target.run_name)}"
     settings = [*_routing(target, token_variable), *_window(target.context), *OFF]
@@ -257,37 +263,18 @@ def configure(target: Target) -> tuple[Edit, ...]:
 
 def is_headless(args: tuple[str, ...]) -> bool:
     """True for `exec`, `e` and `review`, with the flags of Codex itself before them or not."""
-    return _subcommand(args) in ("exec", "e", "review")
-
-
-# Flags of 0.169.0 before a subcommand that take a value in the next word.
-_WITH_VALUE = frozenset(
-    ("-c", "--config", "--enable", "--disable", "-i", "--image", "-s", "--sandbox", "-C", "--cd",
-     "--add-dir", "-a", "--ask-for-approval")
-)  # fmt: skip
-
-
-def _subcommand(args: Iterable[str]) -> str:
-    """The first word that is neither a flag nor a flag's value; "" without."""
-    words = iter(before_operands(args))
-    for word in words:
-        if not word.startswith("-"):
-            return word
-        if word in _WITH_VALUE:
-            next(words, None)
-    return ""
+    return subcommand(args, GRAMMAR) in ("exec", "e", "review")
 
 
 def _refuse_overrides(args: tuple[str, ...]) -> None:
-    """Raise `UsageError` for `-c` of a key of ours, `-mMODEL`, a subcommand that follows flags."""
+    """Raise `UsageError` for `-c` of a key of ours, of what lies below it, or of a table above."""
     rows = [
         Reserved(f"{flag} {key}", _OWN_MODEL if key == "model" else _ROUTING)
         for flag, key in _overrides(args)
-        if any(key == name or key.startswith(f"{name}.") for name in RESERVED_KEYS)
+        if any(
+            f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.") for name in RESERVED_KEYS
+        )
     ]
-    short = [row for row in RESERVED if row.flag in ("-m", "-p")]
-    rows += [row for word in before_operands(args) for row in short if word.startswith(row.flag)]
-    rows += [row for row in RESERVED if row.flag == _subcommand(args)]
     for row in rows:
         refuse("Codex", row)
 
@@ -458,6 +445,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='exec "…"',

@@ -15,6 +15,7 @@ from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reser
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
+    Grammar,
     Handover,
     Reserved,
     Target,
@@ -23,11 +24,11 @@ from agentlaunch.agents.base import (
     Watched,
 )
 from agentlaunch.agents.sessions import Resume, Sessions, by_flags, documents, total
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, stale
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, MCP_RUNS, PATIENCE_S, bypass, stale
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.endpoint import Endpoint, Wire
-from agentlaunch.errors import UsageError
+from agentlaunch.errors import NotSupported
 from agentlaunch.managed import Package
 
 SLIM_TOOLS = "bash,view,create,edit,grep,glob"
@@ -111,10 +112,25 @@ RESERVED: tuple[Reserved, ...] = (
     ),
 )
 
+GRAMMAR = Grammar(
+    value_flags=(
+        "-i", "--interactive", "-p", "--prompt", "--reasoning-effort", "--effort", "--context",
+        "--auto-tier", "--agent", "-r", "--resume", "-n", "--name", "--session-id", "-C",
+        "--log-dir", "--extension-sdk-path", "--log-level", "--stream", "--output-format",
+        "--share", "--add-dir", "--attachment", "--disable-mcp-server", "--enable-mcp-server",
+        "--add-github-mcp-toolset", "--add-github-mcp-tool", "--plugin-dir",
+        "--additional-mcp-config", "--mcp-github-auth", "--allow-tool", "--deny-tool",
+        "--available-tools", "--excluded-tools", "--secret-env-vars", "--allow-url", "--deny-url",
+        "--max-autopilot-continues", "--mode", "--bash-env", "--mouse", "--environment-compute-id",
+        "--dynamic-retrieval", "--max-ai-credits", "--usage-output-file",
+    )
+)  # fmt: skip
+"""Flags of 1.0.102."""
+
 
 def prepare(target: Target) -> Handover:
     """What Copilot CLI becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("Copilot CLI", RESERVED, target.args)
+    refuse_reserved("Copilot CLI", RESERVED, target.args, GRAMMAR)
     env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
     env |= OFF | _routing(target) | bypass(target.endpoint, target.environ)
     if target.home == "clean":
@@ -139,15 +155,15 @@ def is_headless(args: tuple[str, ...]) -> bool:
 def configure(target: Target) -> tuple[Edit, ...]:
     """A plain `copilot` on this address: its own list of providers, and the model of its choice.
 
-    Raises `UsageError` for an engine that wants a key: the file would hold it in plain text (seen,
-    1.0.102: neither a variable's name nor a command is read there).
+    Raises `NotSupported` for an engine that wants a key: the file would hold it in plain text
+    (seen, 1.0.102: neither a variable's name nor a command is read there).
     """
     endpoint, context = target.endpoint, target.context
     if endpoint.token:
-        raise UsageError(
-            "Copilot CLI would keep the key of this engine in plain text",
-            hint="leave out --config: `agentlaunch up copilot` hands the key over at each start",
-            code="key-in-file",
+        raise NotSupported(
+            "Copilot CLI could keep the key of this server only in plain text",
+            hint="launch it, then the key stays out of every file: agentlaunch up copilot",
+            code="key-in-plain-text",
         )
     wire = target.wire(AGENT.wires)
     kind, api = WIRES[wire]
@@ -284,6 +300,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
@@ -297,7 +314,7 @@ AGENT = Agent(
         Watched(".github/hooks/*.json", "json", runs=RUNS),
         Watched(".claude/settings.json", "json", runs=RUNS),
         Watched(".claude/settings.local.json", "json", runs=RUNS),
-        Watched(".mcp.json", "json", runs=("mcpServers.*.command",)),
+        Watched(".mcp.json", "json", runs=MCP_RUNS),
     ),
     trust=Trust("{config}/config.json", "json", _trusts, asks=True),
     sessions=Sessions(

@@ -144,7 +144,7 @@ AGENT = Agent(
                 name,
                 "json",
                 redirects=("models", "providers.*.base_url", "options.data_directory"),
-                runs=("hooks", "lsp.*.command", "mcp.*.command"),
+                runs=("hooks", "lsp.*.command", "mcp.*.command", "mcp.*.url"),
             )
             for name in ("crush.json", ".crush.json")
         ),

@@ -14,6 +14,7 @@ from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
+    Grammar,
     Handover,
     PrivateFile,
     Reserved,
@@ -22,7 +23,7 @@ from agentlaunch.agents.base import (
     Unset,
     Watched,
 )
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, bypass, document, stale
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, MCP_RUNS, bypass, document, stale
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.endpoint import Wire
 from agentlaunch.managed import Package
@@ -80,10 +81,18 @@ RESERVED: tuple[Reserved, ...] = (
     *(Reserved(word, _NO_MODEL.format(word)) for word in ("search", "update")),
 )
 
+GRAMMAR = Grammar(
+    value_flags=(
+        "--append-system-prompt", "--append-system-prompt-file", "--fork", "--cwd", "-w",
+        "--worktree", "--worktree-dir", "--auto", "-r", "--resume",
+    )
+)  # fmt: skip
+"""Flags of 0.215.0."""
+
 
 def prepare(target: Target) -> Handover:
     """What Droid becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("Droid", RESERVED, target.args)
+    refuse_reserved("Droid", RESERVED, target.args, GRAMMAR)
     settings_path = target.runtime_folder / f"droid-{target.run_name}.json"
     env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
     env |= OFF | bypass(target.endpoint, target.environ)
@@ -175,6 +184,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='exec "…"',
@@ -192,7 +202,7 @@ AGENT = Agent(
             for name in ("settings.json", "settings.local.json")
         ),
         Watched(".factory/hooks.json", "json", runs=("*",)),
-        Watched(".factory/mcp.json", "json", runs=("mcpServers.*.command",)),
+        Watched(".factory/mcp.json", "json", runs=MCP_RUNS),
     ),
     trust=Trust("{config}/settings.json", "json", _trusts, asks=True),
     notes=(

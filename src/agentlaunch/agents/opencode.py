@@ -2,7 +2,8 @@
 
 Its order of settings, read and observed in 1.18.33: administrator > account of an organisation >
 `OPENCODE_CONFIG_CONTENT` > `.opencode` folders > project > `OPENCODE_CONFIG` > user > remote. They
-are merged key by key, so our provider has a name that no file can know beforehand.
+are merged key by key, so our provider has a name of its own, the same in every launch of a user: a
+file that says anything of such a name stops the launch.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentlaunch.agents.arguments import before_operands, refuse_reserved
+from agentlaunch.agents.arguments import before_operands, refuse_reserved, subcommand
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
     Break,
+    Grammar,
     Handover,
     Link,
     Reserved,
@@ -83,10 +85,21 @@ UNSET_FIRST: tuple[str, ...] = (
 )
 UNSET_PREFIXES = ("OTEL_",)
 
+PREFIX = "agentlaunch-"
+"""Of our provider's name; what `configure` writes has no more than the word."""
+
+GRAMMAR = Grammar(
+    value_flags=(
+        "--log-level", "--port", "--hostname", "--mdns-domain", "--cors", "-s", "--session",
+        "--prompt", "--agent", "--replay-limit",
+    )
+)  # fmt: skip
+"""Flags of 1.18.33."""
+
 
 def prepare(target: Target) -> Handover:
     """What OpenCode becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("OpenCode", RESERVED, target.args)
+    refuse_reserved("OpenCode", RESERVED, target.args, GRAMMAR)
     provider = _provider_id(target)
     # Outranks the model of a session that is gone on with and of the user's own agents; it may
     # stand before `run` (both seen, 1.18.33).
@@ -101,10 +114,9 @@ def prepare(target: Target) -> Handover:
 
 
 def is_headless(args: tuple[str, ...]) -> bool:
-    """True for `run`, also after a flag without a value; `run -i` is interactive."""
+    """True for `run`, also after flags; `run -i` is interactive."""
     flags = before_operands(args)
-    first = next((arg for arg in flags if not arg.startswith("-")), "")
-    return first == "run" and not {"-i", "--interactive"} & set(flags)
+    return subcommand(args, GRAMMAR) == "run" and not {"-i", "--interactive"} & set(flags)
 
 
 def configure(target: Target) -> tuple[Edit, ...]:
@@ -189,7 +201,7 @@ def _provider(target: Target, token: str) -> dict[str, object]:
 def _provider_id(target: Target) -> str:
     """The same for a user in every launch, for sessions and the engine's cached prompt."""
     place = "\0".join((target.environ.get("HOME", ""), str(target.home_folder)))
-    return "agentlaunch-" + hashlib.sha256(place.encode()).hexdigest()[:8]
+    return PREFIX + hashlib.sha256(place.encode()).hexdigest()[:8]
 
 
 def _inline(config: Mapping[str, object]) -> str:
@@ -278,6 +290,16 @@ ROUTES = (
 )
 """Also under the names of the next version's settings, which 1.18.33 translates (read)."""
 
+
+def _foreign(key: str) -> tuple[str, ...]:
+    """A package or file that is loaded to speak with a model (seen), unless it is one of those that
+    nearly every provider names: their names all begin alike, and nobody else can publish there."""
+    known = "@ai-sdk/"
+    others = (f"{known[:n]}[!{letter}]*" for n, letter in enumerate(known))
+    # `@ai-sdk/x@file:…` would be a file all the same.
+    return tuple(f"{key}:{pattern}" for pattern in (*others, f"{known}*[!a-z0-9-]*"))
+
+
 RUNS = (
     "plugin",
     "mcp.*.command",
@@ -285,13 +307,22 @@ RUNS = (
     "formatter.*.command",
     "lsp.*.command",
     "shell",
+    *_foreign("provider.*.npm"),
+    *_foreign("provider.*.models.*.provider.npm"),
     # Asked at once, with `{env:…}` and `{file:…}` of the user's in address and headers (seen).
     "mcp.*.url",
     "mcp.servers.*.url",
     "instructions.*:*://*",
+    "instructions.*:*{env:*",
+    "instructions.*:*{file:*",
     "skills.urls",
+    # Replaced in the text before it is read, so the name of a key can be hidden behind one.
+    *(f"{'*.' * depth}*{{{word}?*" for depth in range(6) for word in ("env", "file")),
 )
-"""All of them observed to run or to be fetched in 1.18.33, without a question."""
+"""What was observed to run or to be fetched in 1.18.33, without a question."""
+
+BEYOND_US = (f"provider.{PREFIX}*",)
+"""Merged into our provider: another address or package for its model would be taken (seen)."""
 
 ADMINISTRATORS = tuple(
     f"{folder}/{name}"
@@ -317,7 +348,7 @@ NAMES = ("opencode.json", "opencode.jsonc")
 WATCHED: tuple[Watched, ...] = (
     *(Watched(place, "json", redirects=OUTRANKING, outranks=True) for place in ADMINISTRATORS),
     *(
-        Watched(f"{folder}{name}", "json", redirects=ROUTES, runs=RUNS)
+        Watched(f"{folder}{name}", "json", redirects=ROUTES, runs=RUNS, beyond_us=BEYOND_US)
         for folder in ("{config}/", "~/.opencode/", "", ".opencode/")
         for name in NAMES
     ),
@@ -367,6 +398,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='run "…"',

@@ -17,6 +17,7 @@ from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
+    Grammar,
     Handover,
     Link,
     PrivateFile,
@@ -58,10 +59,12 @@ RESERVED: tuple[Reserved, ...] = (
     *(Reserved(word, _NO_MODEL.format(word)) for word in ("login", "logout", "mcp", "view")),
 )
 
+GRAMMAR = Grammar(abbreviates=True)
+
 
 def prepare(target: Target) -> Handover:
     """What OpenHands becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("OpenHands", RESERVED, target.args)
+    refuse_reserved("OpenHands", RESERVED, target.args, GRAMMAR)
     folder = target.runtime_folder / f"openhands-{target.run_name}"
     own = target.home_folder if target.home == "clean" else target.own_folder
     env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
@@ -159,6 +162,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='--headless -t "…"',

@@ -18,6 +18,7 @@ from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reser
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
+    Grammar,
     Handover,
     PrivateFile,
     Reserved,
@@ -28,14 +29,19 @@ from agentlaunch.agents.base import (
 )
 from agentlaunch.agents.keys import PROVIDER_KEYS
 from agentlaunch.agents.sessions import Resume, Sessions, by_flags, documents, total
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, PROXIES, bypass, document
+from agentlaunch.agents.surroundings import (
+    DUMMY_TOKEN,
+    MCP_RUNS,
+    PATIENCE_S,
+    PROXIES,
+    bypass,
+    document,
+)
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.endpoint import Endpoint
+from agentlaunch.keys import KEY_VARIABLE
 from agentlaunch.managed import Package
-
-KEY_VARIABLE = "AGENTLAUNCH_ENGINE_KEY"
-"""Names the key in the user's own settings, which hold no secret."""
 
 DUMMY_VARIABLE = "AGENTLAUNCH_NO_KEY"
 """Holds a word that is no secret, for engines that want no key: the agent wants one."""
@@ -108,7 +114,7 @@ VARIABLES: tuple[str, ...] = (
 RUN_VARIABLES: tuple[str, ...] = ("BASH_ENV", "LD_*", "NODE_OPTIONS", "QWEN_SANDBOX*")
 RUNS: tuple[str, ...] = (
     "hooks.*",
-    "mcpServers.*.command",
+    *MCP_RUNS,
     "tools.discoveryCommand",
     "tools.callCommand",
     "ui.statusLine.command",
@@ -145,10 +151,12 @@ RESERVED: tuple[Reserved, ...] = (
     ),
 )
 
+GRAMMAR = Grammar(value_flags=tuple(sorted(VALUE_FLAGS)))
+
 
 def prepare(target: Target) -> Handover:
     """What Qwen Code becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("Qwen Code", RESERVED, target.args)
+    refuse_reserved("Qwen Code", RESERVED, target.args, GRAMMAR)
     path = target.runtime_folder / f"qwen-{target.run_name}.json"
     inherited = sorted(name for name in target.environ if name.startswith(UNSET_PREFIXES))
     env: dict[str, str | Unset] = dict.fromkeys((*PROVIDER_KEYS, *inherited), UNSET)
@@ -363,6 +371,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',

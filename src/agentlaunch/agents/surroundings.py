@@ -17,6 +17,26 @@ PATIENCE_S = 30 * 60
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
+MCP_RUNS: tuple[str, ...] = tuple(
+    f"mcpServers.*.{key}"
+    for key in ("command", "headersHelper", "httpUrl", "serverUrl", "tcp", "url")
+)
+"""Of an MCP server that a project names: a command, or a server that is asked at once, with what
+stands in the user's variables in its headers (seen: Claude Code, Copilot, Qwen, Droid)."""
+
+CODE_VARIABLES: tuple[str, ...] = (
+    "[Pp][Aa][Tt][Hh]", "PATHEXT", "HOME", "XDG_*", "ZDOTDIR", "*SHELL*", "*BASH*", "COMSPEC",
+    "ComSpec", "ENV", "IFS", "PS4", "PROMPT_COMMAND", "*ASKPASS", "*EDITOR", "*PAGER", "BROWSER",
+    "LESS*", "GIT_*", "SSH_*", "LD_*", "DYLD_*", "GCONV_PATH", "OPENSSL_*", "RIPGREP_*",
+    # `NODE_ENV` stands in many a project and runs nothing.
+    "NODE_[!E]*", "NODE_EXTRA_*", "NPM_CONFIG_*", "npm_config_*", "BUN_*", "DENO_*", "PYTHON*",
+    "PIP_*", "UV_*", "PERL*", "RUBY*", "GEM_*", "BUNDLE_*", "LUA_*", "PHP*", "*JAVA*_OPTIONS",
+    "JDK_*", "MAVEN_*", "GRADLE_*", "CARGO_*", "RUSTC*", "GOFLAGS", "MAKEFLAGS", "CC", "CXX",
+)  # fmt: skip
+"""Variables that make a shell, git or an interpreter run what they name, in an agent that takes
+its environment from a file of the project (seen: PATH, BASH_ENV, GIT_CONFIG_* and a prefix for the
+shell in Claude Code 2.1.197, GIT_CONFIG_* in Cline 3.0.65)."""
+
 
 def no_proxy(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
     """The value of NO_PROXY: the user's own, with loopback where the engine is there."""

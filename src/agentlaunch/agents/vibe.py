@@ -16,6 +16,7 @@ from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
     UNSET,
     Agent,
+    Grammar,
     Handover,
     Reserved,
     Target,
@@ -93,10 +94,12 @@ RESERVED: tuple[Reserved, ...] = (
     ),
 )
 
+GRAMMAR = Grammar(abbreviates=True)
+
 
 def prepare(target: Target) -> Handover:
     """What Vibe becomes for this target; raises `UsageError` for a reserved argument."""
-    refuse_reserved("Mistral Vibe", RESERVED, target.args)
+    refuse_reserved("Mistral Vibe", RESERVED, target.args, GRAMMAR)
     env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
     env |= OFF | _routing(target) | bypass(target.endpoint, target.environ)
     if target.home == "clean":
@@ -209,6 +212,7 @@ AGENT = Agent(
     local=True,
     local_reason=None,
     reserved=RESERVED,
+    grammar=GRAMMAR,
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',

@@ -46,6 +46,8 @@ class Change:
     after: bytes = field(repr=False)
     replaced: tuple[KeyPath, ...] = ()
     """Those of the keys that have a value of the user's own, which `restore` gives back."""
+    ours: tuple[object, ...] = field(default=(), repr=False, compare=False)
+    """What each of the keys becomes."""
 
     @property
     def is_new(self) -> bool:
@@ -135,7 +137,8 @@ class Journal:
             raise unfit(edit.path, error) from error
         keys = tuple(row.key for row in edited.given)
         replaced = tuple(row.key for row in edited.given if row.before is not None)
-        change = Change(edit.path, real, keys, before, edited.after, replaced)
+        values = tuple(row.ours for row in edited.given)
+        change = Change(edit.path, real, keys, before, edited.after, replaced, values)
         return change, old, edited.given
 
     def _apply(self, agent: str, edit: Edit) -> tuple[Change, Entry | None]:
@@ -218,14 +221,16 @@ class Journal:
         mine = [row for row in rows if row is not None and agent in (None, row.agent)]
         return tuple(sorted(mine, key=lambda row: (row.agent, str(row.named))))
 
-    def broken(self) -> tuple[Kept, ...]:
-        """Entries of ours that cannot be understood, with what to do."""
+    def broken(self, agent: str | None = None) -> tuple[Kept, ...]:
+        """Entries of ours that cannot be understood, with what to do. One that does not say that
+        it is of the agent asked for is told, and fails nothing."""
         rows = []
         for path in self._entry_files():
             try:
                 self._load(path)
             except Refused as error:
-                rows.append(Kept(path, f"it cannot be understood; {error.hint}", open=True))
+                mine = agent is None or (files.read_json(path) or {}).get("agent") == agent
+                rows.append(Kept(path, f"it cannot be understood; {error.hint}", open=mine))
         return tuple(rows)
 
     def restore(self, agent: str | None = None, *, dry_run: bool = False) -> Restored:
@@ -237,7 +242,7 @@ class Journal:
         if not self.folder.is_dir():
             return Restored((), ())
         restored: list[Path] = []
-        kept: list[Kept] = list(self.broken())
+        kept: list[Kept] = list(self.broken(agent))
         with contextlib.nullcontext() if dry_run else self._locked():
             if not dry_run:
                 self._repair()
@@ -245,13 +250,30 @@ class Journal:
             for entry in newest:
                 path = self._entry_file(entry.agent, entry.path)
                 try:
+                    if agent is not None:
+                        self._refuse_under_another(entry)
                     given, stays = self._restore(entry, path, dry_run=dry_run)
                 except Refused as error:
                     kept.append(Kept(entry.named, error.message, open=True))
                     continue
+                except OSError as error:  # the other files are given back all the same
+                    reason = error.strerror or type(error).__name__
+                    kept.append(Kept(entry.named, reason, open=True))
+                    continue
                 restored += [entry.named] if given else []
                 kept += stays
         return Restored(tuple(restored), tuple(kept))
+
+    def _refuse_under_another(self, entry: Entry) -> None:
+        """What another agent wrote over ours holds our value as its original: it goes first."""
+        for row in self.entries():
+            over = row.path == entry.path and row.agent != entry.agent and row.when > entry.when
+            if over and _share_keys(row, entry):
+                raise Refused(
+                    f"{row.agent} was configured there later: "
+                    f"first `agentlaunch restore {row.agent}`",
+                    code="under-another",
+                )
 
     def _restore(self, entry: Entry, path: Path, *, dry_run: bool) -> tuple[bool, list[Kept]]:
         """Was something given back, and what stays."""
@@ -261,6 +283,9 @@ class Journal:
             real = place.resolve(entry.path, self.home)
             now = place.read(real)
             if now is None:
+                if entry.existed and _original(path).exists():
+                    reason = f"it was removed since; what it was: {_original(path)}"
+                    return False, [Kept(entry.named, reason, open=True)]
                 gone = [Kept(entry.named, "it was removed since")] if entry.existed else []
                 if not dry_run:
                     self._close(entry, path)
@@ -272,7 +297,8 @@ class Journal:
                 if after != now:
                     digest, mode = place.digest(now), place.mode_of(real)
                     place.replace(real, digest, after, mode=mode, mark=_mark(path))
-                self._close(entry, path)
+                if not any(row.open for row in stays):
+                    self._close(entry, path)
             except place.ChangedMeanwhile:
                 continue
             return after != now or not stays, stays
@@ -293,9 +319,15 @@ class Journal:
             undone = give_back(entry.kind, now, done.given)
         except Unfit as error:
             raise Refused(_place(error), code="unparsable-file") from error
-        return undone.after, [
-            Kept(entry.named, f"`{shown(key)}` was changed since") for key in undone.kept
-        ]
+        replaced = {row.key for row in done.given if row.before is not None}
+        original = _original(path)
+        stays = []
+        for key in undone.kept:
+            # The backup may be the only place where his own value still stands.
+            lost = key in replaced and original.exists()
+            where = f"; your own value is in {original}" if lost else ""
+            stays.append(Kept(entry.named, f"`{shown(key)}` was changed since{where}", open=lost))
+        return undone.after, stays
 
     def _close(self, entry: Entry, path: Path) -> None:
         if not entry.existed:
@@ -425,6 +457,16 @@ def _ours_stand(entry: Entry, now: bytes, given: tuple[Given, ...]) -> bool:
         return holds_ours(entry.kind, now, given)
     except Unfit:  # it may: to remember it costs nothing
         return True
+
+
+def _share_keys(one: Entry, other: Entry) -> bool:
+    if one.done is None or other.done is None:
+        return False
+    return any(
+        row.key[: len(each.key)] == each.key[: len(row.key)]
+        for row in one.done.given
+        for each in other.done.given
+    )
 
 
 def _read(entry: Entry) -> bytes | None:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from agentlaunch import files
 from agentlaunch.changes.text import MOST_BYTES
 from agentlaunch.errors import Refused
 from agentlaunch.files import TEMP_PREFIX
@@ -78,8 +79,7 @@ def _refused(path: Path, reason: str) -> Refused:
 def read(real: Path) -> bytes | None:
     """A file's bytes, None where there is none; at most one byte more than may be edited."""
     try:
-        with real.open("rb") as stream:
-            return stream.read(MOST_BYTES + 1)
+        return files.read_plain(real, MOST_BYTES + 1)
     except FileNotFoundError:
         return None
 

@@ -6,7 +6,7 @@ The only command that changes files of the user's, and only the named keys that 
 
 from __future__ import annotations
 
-import difflib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import Any
 from agentlaunch import plan
 from agentlaunch.agents.base import Target, own_folder
 from agentlaunch.changes import place
-from agentlaunch.changes.edit import Edit
+from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.changes.journal import Change, Journal
 from agentlaunch.changes.text import shown
 from agentlaunch.commands import looking, restore, screen
@@ -24,7 +24,7 @@ from agentlaunch.commands.result import Result
 from agentlaunch.endpoint import HIDDEN, Endpoint
 from agentlaunch.engines.ollama import derive, life
 from agentlaunch.engines.ollama.facts import OllamaFacts
-from agentlaunch.errors import EngineFailed, ModelUnavailable, NotSupported, UsageError
+from agentlaunch.errors import EngineFailed, ModelUnavailable, NotSupported, Refused, UsageError
 from agentlaunch.models import sampling
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, plural
@@ -71,6 +71,7 @@ def run(
     edits = _edits(asked, made, endpoint)
     journal = Journal(asked.paths.state, restore.home())
     changes = journal.preview(made.wish.agent.name, edits)
+    _refuse_own_rows(edits, changes)
     _warn_readable(talk, changes)
     if dry_run:
         return _result(made, endpoint, changes, written=False)
@@ -165,6 +166,24 @@ def _edits(asked: looking.Asked, made: plan.LaunchPlan, endpoint: Endpoint) -> t
     return edits
 
 
+def _refuse_own_rows(edits: Sequence[Edit], changes: Sequence[Change]) -> None:
+    """A list of rows of the user's own would lose them: raises `Refused` with the row to add."""
+    for edit in edits:
+        if not isinstance(edit, SetKeys):
+            continue
+        replaced = {key for change in changes if change.path == edit.path and change.changes
+                    for key in change.replaced}  # fmt: skip
+        for key, value in edit.values.items():
+            rows = value if isinstance(value, list) else []
+            if key in replaced and any(isinstance(row, Mapping) for row in rows):
+                row = ", ".join(json.dumps(row) for row in rows)
+                raise Refused(
+                    f"you have your own `{shown(key)}` in {edit.path}",
+                    hint=f"add this row yourself: {row}",
+                    code="own-rows",
+                )
+
+
 def _holds(value: Any, token: str) -> bool:
     """Does a value, at any depth, contain this text?"""
     if isinstance(value, str):
@@ -243,12 +262,19 @@ def masked(text: str) -> str:
 
 
 def diff(change: Change) -> str:
-    """What changes, as `diff -u` writes it, keys hidden; "" where nothing does."""
-    old = (change.before or b"").decode("utf-8-sig", "replace").splitlines()
-    new = change.after.decode("utf-8-sig", "replace").splitlines()
+    """Our own keys as they become; "" where nothing does. Of the user's own text no value stands
+    there: any of it may be a secret, whatever its name."""
+    if not change.changes:
+        return ""
     before = str(change.path) if change.before is not None else "/dev/null"
-    rows = difflib.unified_diff(old, new, before, str(change.path), n=1, lineterm="")
-    return "\n".join(masked(row) for row in rows)
+    rows = [f"--- {before}", f"+++ {change.path}"]
+    for key, value in zip(change.keys, change.ours, strict=True):
+        rows += [f'-  "{shown(key)}": {HIDDEN}'] if key in change.replaced else []
+        rows.append(masked(f'+  "{shown(key)}": {json.dumps(value)}'))
+    if not change.keys:
+        text = change.after.decode("utf-8-sig", "replace")
+        rows += [masked(f"+{line}") for line in text.splitlines()]
+    return "\n".join(rows)
 
 
 def _question(changes: Sequence[Change]) -> str:

@@ -67,7 +67,9 @@ def recall(paths: Paths, project: Path, agent: str, values: Mapping[str, Value])
         context if isinstance(context, int) and not isinstance(context, bool) else None,
     )
     engine_now = values["engine"]
-    same = engine_now.source == "default" or habit.engine in (None, engine_now.value)
+    same = engine_now.source == "default" or habit.engine == engine_now.value
+    if habit.engine is None:  # what a setting or `auto` says held then too; a name of today did not
+        same = same or engine_now.source != "flag" or str(engine_now.value).lower() == AUTO
     return habit if str(habit) and same and values["model"].source == "default" else None
 
 
@@ -86,6 +88,9 @@ def remember(
 ) -> None:
     """Keep what the user named for this launch; a failure stops none."""
     row: dict[str, object] = {}
+    model = values["model"]
+    if habit is not None and model.source == "flag" and model.value != habit.model:
+        habit = None  # its engine and context were chosen for another model
     for name in NAMES:
         value = values[name]
         if value.source == "flag" and str(value.value).lower() != AUTO:

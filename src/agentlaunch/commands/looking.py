@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentlaunch import launch, plan, policy, settings, survey
@@ -83,12 +84,12 @@ def look(
 
     `repeats` is whether what is not said today is as it was the last time (`habits`).
     """
+    project = _current_folder()
     paths = settings.paths()
-    said = settings.load(flags=flags)
-    project = launch.here()
+    said = settings.load(flags=flags, folder=project)
     name = said["agent"].value or habits.last_agent(paths, project) or DEFAULT_AGENT
     agent = find_agent(str(name))
-    refuse_reserved(agent.title, agent.reserved, tuple(args))
+    refuse_reserved(agent.title, agent.reserved, tuple(args), agent.grammar)
     habit = habits.recall(paths, project, agent.name, said) if repeats else None
     values = habits.chosen(said, habit)
     named = values["engine"].value
@@ -162,6 +163,18 @@ def _has_word(allowed: str | None) -> bool:
         return policy.allows(allowed, survey.ollama_url(os.environ))
     except ValueError:  # no address at all, which the look tells
         return False
+
+
+def _current_folder() -> Path:
+    """Where the agent will work; raises `Refused` where that folder is gone."""
+    folder = launch.here()
+    if not folder.is_absolute():
+        raise Refused(
+            "the current folder is gone, or may not be entered",
+            hint="go to a folder that is there: cd ~",
+            code="no-folder",
+        )
+    return folder
 
 
 def refuse_project_endpoint(model: settings.Value | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from agentlaunch import survey
 from agentlaunch.agents.base import own_folder
@@ -23,13 +22,13 @@ def check(talk: Talk, asked: Asked, *, trust: bool = False, starts: bool = True)
 
     `trust` is the flag's word, for this launch alone; `starts` is False where no agent is started
     now. Raises `Refused` for what no launcher can override, and for what would run without a
-    dialog that asks; `UsageError` never.
+    dialog that asks.
     """
     agent = asked.wish.agent
     config = asked.places.homes / agent.name
     if asked.wish.home == "own":
         config = own_folder(agent, asked.places.environ)
-    seen = survey.watched.look(agent, Path.cwd(), config)
+    seen = survey.watched.look(agent, asked.places.project, config)
     for text in seen.overridden:
         talk.warn(text, code="settings-overridden")
     if not seen.runs or seen.trusted:

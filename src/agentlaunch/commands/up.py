@@ -114,6 +114,15 @@ def _configure(
         raise UsageError("--config and --restore undo each other", hint="leave one away")
     if restore:
         name = flags.get("agent")
+        given = [key for key, value in flags.items() if key != "agent" and value is not None]
+        extra = [*(f"--{key.replace('_', '-')}" for key in given), *args]
+        if extra:
+            raise UsageError(
+                f"--restore launches nothing, so {', '.join(extra)} has no meaning here",
+                hint="leave it away",
+            )
+        if name is None:
+            raise UsageError("--restore needs an agent's name", hint="agentlaunch restore")
         return giving_back.run(talk, None if name is None else str(name), dry_run=dry_run)
     return configure.run(
         talk, flags, args, dry_run=dry_run, insecure=insecure, allow_remote=allow_remote

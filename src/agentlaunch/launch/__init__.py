@@ -114,6 +114,9 @@ def version_remarks(state: survey.AgentState) -> list[tuple[str, str]]:
         path, other = state.passed_over
         text = f"your {title} {other} at {path} was not tested: this launch uses ours, {version}"
         rows.append(("own-version-passed-over", text))
+    old = _old_node(state)
+    if old is not None:
+        rows.append(("node-too-old", old))
     if version is None or state.tested:
         return rows
     tested = ", ".join(state.agent.tested_versions)
@@ -123,6 +126,18 @@ def version_remarks(state: survey.AgentState) -> list[tuple[str, str]]:
     rows.append(("untested-version", text))
     rows += [("known-to-break", f"{title} {version}: {text}") for text in state.breaks]
     return rows
+
+
+def _old_node(state: survey.AgentState) -> str | None:
+    """The user's own agent under a Node.js that is too old for it, and none of ours to run it."""
+    package, path = state.agent.package, state.path
+    if package is None or path is None or state.runner:
+        return None
+    old = managed.too_old(package, path)
+    if old is None:
+        return None
+    way_out = f"agentlaunch agents install {state.agent.name} brings one"
+    return f"{state.agent.title} would run under Node.js {old}: {way_out}"
 
 
 @contextlib.contextmanager

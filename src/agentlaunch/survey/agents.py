@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from agentlaunch import managed, process
+from agentlaunch import files, managed, process
 from agentlaunch.agents.base import Agent
 from agentlaunch.agents.versions import in_tested_range, matches
 from agentlaunch.settings import Paths
@@ -58,9 +59,15 @@ def find_agent(agent: Agent, paths: Paths, *, node: bool = True) -> AgentState:
     places = [programs.expanded(place) for place in agent.known_places]
     found = process.find_program(agent.binary, [place for place in places if place is not None])
     own = AgentState(agent, found, _version(agent, found) if found else None, managed=False)
-    if own.installed and (own.version is None or own.tested):
+    if node and found is not None and agent.package is not None:
+        own = replace(own, runner=managed.runner_for(agent.package, found, paths))
+    if own.tested or (own.installed and own.version is None and not node):
         return own
     ours = _ours(agent, paths, node=node)
+    if ours is not None and own.installed and own.version is None:
+        own = ask_version(own)  # only here: which of two is launched depends on it
+        if own.version is None or own.tested:
+            return own
     if node and ours is None and not own.installed and agent.package is not None:
         return replace(own, needs_node=managed.needs_node(agent.package, paths))
     if ours is None:
@@ -73,7 +80,7 @@ def find_agent(agent: Agent, paths: Paths, *, node: bool = True) -> AgentState:
 def _version(agent: Agent, program: Path) -> str | None:
     if agent.package is not None and agent.package.kind == "pypi":
         return python_version.version_of(program, agent.package.name)
-    return version_beside(program)
+    return version_beside(program, agent.package.name if agent.package else None)
 
 
 def _ours(agent: Agent, paths: Paths, *, node: bool) -> AgentState | None:
@@ -89,11 +96,12 @@ def _ours(agent: Agent, paths: Paths, *, node: bool) -> AgentState | None:
     return AgentState(agent, path, agent.package.version, True, runner, needs_node=lacking)
 
 
-def version_beside(program: Path) -> str | None:
+def version_beside(program: Path, package: str | None = None) -> str | None:
     """A program's version from the package it was installed with, without running it.
 
     npm keeps a package.json above the real file; Claude Code's own installer names the real file
-    after its version (seen: 2.1.197, ~/.local/share/claude/versions/2.1.197).
+    after its version (seen: 2.1.197, ~/.local/share/claude/versions/2.1.197). With `package`, a
+    package.json of another name is not the program's: one may lie in the home above it.
     """
     try:
         real = program.resolve(strict=True)
@@ -103,12 +111,20 @@ def version_beside(program: Path) -> str | None:
         return real.name
     for folder in list(real.parents)[:4]:
         try:
-            data = json.loads((folder / "package.json").read_bytes())
+            data = json.loads(files.read_plain(folder / "package.json"))
         except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(data, dict) and package is not None and _of_another(data, package):
             continue
         version = data.get("version") if isinstance(data, dict) else None
         return version if isinstance(version, str) else None
     return None
+
+
+def _of_another(data: dict[str, Any], package: str) -> bool:
+    """Is it named, and neither after this package nor after its part for one platform?"""
+    name = data.get("name")
+    return isinstance(name, str) and name != package and not name.startswith(f"{package}-")
 
 
 def ask_version(state: AgentState) -> AgentState:

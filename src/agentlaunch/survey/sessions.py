@@ -34,7 +34,7 @@ def look(agent: Agent, args: tuple[str, ...], project: Path, config: Path) -> Re
         pattern = sessions.pattern(str(project), resume.session)
         files = sorted(config.glob(pattern), key=lambda file: -file.stat().st_mtime)[:MOST_FILES]
         file = next((file for file in files if _is_of(file, sessions, resume, project)), None)
-        if file is None:
+        if file is None or not file.is_file():
             return None
         with file.open("rb") as stream:
             start = max(0, file.stat().st_size - TAIL_BYTES)
@@ -49,5 +49,7 @@ def look(agent: Agent, args: tuple[str, ...], project: Path, config: Path) -> Re
 def _is_of(file: Path, sessions: Sessions, resume: Resume, project: Path) -> bool:
     if sessions.project is None or resume.session != LATEST:
         return True
+    if not file.is_file():
+        return False
     with file.open("rb") as stream:
         return sessions.project(stream.readline(TAIL_BYTES)) == str(project)

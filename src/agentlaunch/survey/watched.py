@@ -1,7 +1,9 @@
 """What stands in settings files of a project, a user or an administrator that could turn a launch.
 
 Files are read and never run. What a project's own files say counts where the agent itself would
-look for them: in the current folder and above it, up to the root of its git repository.
+look for them: in the current folder and above it, up to the root of its git repository or, where
+the row says so, of the disk. A project's file that cannot be read here counts as one that runs
+something: the agent's own reader may be more patient than ours.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentlaunch import settings
+from agentlaunch import files, settings
 from agentlaunch.agents.base import Agent, Watched
 from agentlaunch.errors import Refused
 from agentlaunch.survey import programs
@@ -22,10 +26,18 @@ from agentlaunch.survey import programs
 MOST_BYTES = 1 << 20
 """Of one file: a settings file has no more, and a hostile one must not make us read for long."""
 MOST_FILES = 50
+"""Of one row, in a project."""
 SHOWN = 60
 """Characters of a command that are shown."""
 
+TOO_MANY = "too many files to look at"
+UNREADABLE = "cannot be read by agentlaunch, but maybe by the agent"
+
 Document = dict[str, Any]
+
+
+class Unreadable(ValueError):
+    """A file that is there, but says nothing to us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +73,18 @@ def look(agent: Agent, project: Path, config: Path) -> Seen:
     overridden: list[str] = []
     runs: list[Runs] = []
     for row in agent.watched:
-        for file in _files(row, project, config):
-            document = read_document(file, row.format)
+        for number, (file, of_project) in enumerate(_files(row, project, config)):
+            if number == MOST_FILES and of_project:
+                runs += [Runs(file.parent, TOO_MANY)] if _counts(row) else []
+                break
+            try:
+                document = _document(file, row.format)
+            except Unreadable:
+                if of_project:
+                    runs += [Runs(file, UNREADABLE)] if _counts(row) else []
+                else:
+                    overridden += _unknown(file, row)
+                continue
             if document is None:
                 continue
             _refuse(file, row, document)
@@ -71,7 +93,7 @@ def look(agent: Agent, project: Path, config: Path) -> Seen:
                 overridden.append(
                     f"{file} sets {', '.join(dict.fromkeys(names))}: overridden for this launch"
                 )
-            if _is_of_project(row):
+            if of_project:
                 runs += _runs(file, row, document)
     return Seen(tuple(dict.fromkeys(overridden)), tuple(dict.fromkeys(runs)),
                 is_trusted(agent, project, config))  # fmt: skip
@@ -94,16 +116,31 @@ def read_document(file: Path, kind: str) -> Document | None:
     code is a document with nothing in it.
     """
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MOST_BYTES + 1)
-        if kind == "code":
-            return {}
-        text = data.decode("utf-8-sig")
-        if len(data) > MOST_BYTES:
-            return None
-        value = _PARSERS[kind](text)
-    except (OSError, ValueError, RecursionError):
+        return _document(file, kind)
+    except Unreadable:
         return None
+
+
+def _document(file: Path, kind: str) -> Document | None:
+    """None for a file that is absent or holds no keys. Raises `Unreadable` for one that is there
+    and cannot be read: no plain file, too long, not to be opened, not to be parsed."""
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if kind == "code":
+        return {}
+    if not stat.S_ISREG(mode):
+        raise Unreadable("no plain file")
+    try:
+        data = files.read_plain(file, MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise Unreadable("too long")
+        # One odd byte in a text must not hide the rest: agents read on past it (seen).
+        text = data.decode("utf-8-sig", errors="replace")
+        value = _PARSERS[kind](text) if text.strip() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
     return value if isinstance(value, dict) else None
 
 
@@ -122,13 +159,13 @@ def _yaml(text: str) -> object:
     return yaml.load(text)
 
 
+_ENV_LINE = re.compile(r"\s*(?:export\s+)?([^\s=:#][^\s=:]*)(?:\s*=|:\s)(.*)")
+"""`export` and a colon in the place of `=` are what readers of such files take too (dotenv)."""
+
+
 def _env(text: str) -> object:
-    rows = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
-    return {
-        name.strip(): value.strip().strip("\"'")
-        for name, equals, value in rows
-        if equals and not name.startswith("#")
-    }
+    rows = map(_ENV_LINE.match, text.splitlines())
+    return {row[1]: row[2].strip().strip("\"'") for row in rows if row is not None}
 
 
 _PARSERS: dict[str, Callable[[str], object]] = {
@@ -150,24 +187,30 @@ def _is_absolute(path: str) -> bool:
     return path.startswith("/") or path[1:3] == ":/"
 
 
-def _files(row: Watched, project: Path, config: Path) -> Iterator[Path]:
-    """The files of a row that are there, at most `MOST_FILES`."""
-    found = 0
-    for folder in _folders(project) if _is_of_project(row) else [project]:
+def _counts(row: Watched) -> bool:
+    """Could a file of this row, unread, do what an override does not mend?"""
+    return bool(row.runs or row.beyond_us) or row.format == "code"
+
+
+def _files(row: Watched, project: Path, config: Path) -> Iterator[tuple[Path, bool]]:
+    """The files of a row that are there, each with whether it is the project's: what lies in the
+    user's home is his own, also where an agent finds it from a folder below."""
+    own, home = os.path.realpath(config), os.path.realpath(programs.expanded("~") or config)
+    for folder in _folders(project, row) if _is_of_project(row) else [project]:
         place = _place(row.path, folder, config)
-        if _is_of_project(row) and place.parent.resolve() == config.resolve():
+        if _is_of_project(row) and os.path.realpath(place.parent) == own:
             continue  # the user's own folder, met from his home
+        of_project = _is_of_project(row) and os.path.realpath(folder) != home
         for file in _matching(place, row):
-            yield file
-            found += 1
-            if found == MOST_FILES:
-                return
+            yield file, of_project
 
 
-def _folders(project: Path) -> list[Path]:
+def _folders(project: Path, row: Watched) -> list[Path]:
     """The current folder and those above it, up to the root of its repository; outside of one up
     to the root of the disk, as some agents look (OpenCode 1.18.33, seen)."""
     above = [project, *project.parents]
+    if row.upwards:
+        return above
     roots = (n for n, folder in enumerate(above) if os.path.lexists(folder / ".git"))
     return above[: next(roots, len(above)) + 1]
 
@@ -184,13 +227,21 @@ def _matching(place: Path, row: Watched) -> list[Path]:
             pattern = str(place.relative_to(root))
             fixed = pattern.split("*")[0].rpartition("/")[0]
             rest = pattern[len(fixed) :].lstrip("/")
-            return sorted(file for file in (root / fixed).glob(rest) if file.is_file())
+            return sorted(file for file in (root / fixed).glob(rest) if _is_there(file))
         if place.is_dir():
-            files = place.rglob("*") if row.format == "code" else place.glob(f"*.{row.format}")
-            return sorted(file for file in files if file.is_file())
-        return [place] if place.is_file() else []
+            found = place.rglob("*") if row.format == "code" else place.glob(f"*.{row.format}")
+            return sorted(file for file in found if _is_there(file))
+        return [place] if _is_there(place) else []
     except (OSError, ValueError):
         return []
+
+
+def _is_there(file: Path) -> bool:
+    """Anything but a folder: what is no plain file is not passed over."""
+    try:
+        return not stat.S_ISDIR(file.stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 # ---- what ---------------------------------------------------------------------------------
@@ -216,13 +267,36 @@ def _refuse(file: Path, row: Watched, document: Document) -> None:
         )
 
 
+def _unknown(file: Path, row: Watched) -> list[str]:
+    """What is said of the user's or the administrator's file that cannot be read; the agent itself
+    complains about the user's."""
+    if row.outranks:
+        raise Refused(
+            f"{file} cannot be read, and outranks every launcher",
+            hint="ask the administrator of this machine; agentlaunch cannot route around it",
+            code="administrator-settings",
+        )
+    return [f"{file} cannot be read, so what it overrides is not known"] if row.beyond_us else []
+
+
 def _runs(file: Path, row: Watched, document: Document) -> Iterator[Runs]:
     if row.format == "code":
         yield Runs(file, "")
         return
     for key, value in _held(document, row.runs):
-        command = _command(value)
+        command = _command(_with_arguments(document, key, value))
         yield Runs(file, ".".join(key) + (f": {command}" if command else ""))
+
+
+def _with_arguments(document: Document, key: tuple[str, ...], value: object) -> object:
+    """A command with the arguments that stand beside it (`args`)."""
+    parent: object = document
+    for word in key[:-1]:
+        parent = parent.get(word) if isinstance(parent, dict) else None
+    args = parent.get("args") if isinstance(parent, dict) else None
+    if key[-1] != "command" or not isinstance(value, str) or not isinstance(args, list):
+        return value
+    return [value, *(word for word in args if isinstance(word, str))]
 
 
 def _held(
@@ -262,9 +336,10 @@ def _name(key: tuple[str, ...]) -> str:
 
 
 def _command(value: object) -> str:
-    """The first command in a value, shortened; "" where none stands there."""
+    """The first command in a value, on one line and shortened; "" where none stands there."""
     if isinstance(value, str):
-        return value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
+        line = " ".join(value.split())  # a line of its own could look like one of ours
+        return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
     if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
         return _command(" ".join(value))
     rows: list[object] = []
@@ -272,5 +347,5 @@ def _command(value: object) -> str:
         rows = [value[name] for name in ("command", "cmd", "run", "bash") if name in value]
         rows += [item for item in value.values() if isinstance(item, dict | list)]
     elif isinstance(value, list):
-        rows = [item for item in value if isinstance(item, dict | list)]
+        rows = value
     return next((found for found in map(_command, rows) if found), "")

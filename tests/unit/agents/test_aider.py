@@ -64,8 +64,8 @@ def test_it_is_found_by_its_names(name: str) -> None:
 
 
 def test_ours_stand_after_the_users_arguments_and_before_his_operands() -> None:
-    argv = launch("--mod", "x", "--", "a.py").argv
-    assert argv[1:3] == ("--mod", "x")
+    argv = launch("--editor", "x", "--", "a.py").argv
+    assert argv[1:3] == ("--editor", "x")
     assert argv[3:5] == ("--model", f"openai/{MODEL}")
     assert argv[-2:] == ("--", "a.py")
 

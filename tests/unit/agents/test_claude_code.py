@@ -12,6 +12,7 @@ from agentlaunch.agents.surroundings import DUMMY_TOKEN
 from agentlaunch.context import make_context
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.errors import UsageError
+from agentlaunch.survey.watched import look
 
 RUNTIME = Path("/run/user/1000/agentlaunch")
 CLEAN = Path("/home/u/.local/share/agentlaunch/homes/claude-code")
@@ -256,3 +257,34 @@ def test_a_model_that_must_not_think_is_told_so_in_the_request() -> None:
     other = settings_of(prepare(target()))["env"]
     assert other["CLAUDE_CODE_EXTRA_BODY"] == ""
     assert "MAX_THINKING_TOKENS" not in other
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["PATH", "BASH_ENV", "ENV", "SHELL", "CLAUDE_CODE_SHELL_PREFIX", "GIT_CONFIG_VALUE_0",
+     "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "NODE_OPTIONS", "PYTHONPATH", "PERL5OPT", "RUBYOPT"],
+)  # fmt: skip
+def test_a_variable_of_the_project_that_runs_code_is_seen(variable: str, tmp_path: Path) -> None:
+    file = tmp_path / ".claude" / "settings.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"env": {variable: "x", "NODE_ENV": "test", "LANG": "C"}}))
+    assert [row.what for row in look(AGENT, tmp_path, tmp_path / "c").runs] == [
+        f"env.{variable}: x"
+    ]
+
+
+@pytest.mark.parametrize("key", ["command", "headersHelper", "url"])
+def test_an_mcp_server_of_the_project_is_seen_whatever_it_is(key: str, tmp_path: Path) -> None:
+    (tmp_path / ".mcp.json").write_text(json.dumps({"mcpServers": {"x": {key: "y"}}}))
+    assert [row.what for row in look(AGENT, tmp_path, tmp_path / "c").runs] == [
+        f"mcpServers.x.{key}: y"
+    ]
+
+
+def test_a_plugin_that_the_project_switches_on_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / ".claude" / "settings.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"enabledPlugins": {"p@m": True, "q@m": False}}))
+    assert [row.what for row in look(AGENT, tmp_path, tmp_path / "c").runs] == [
+        "enabledPlugins.p@m"
+    ]

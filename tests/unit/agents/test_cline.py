@@ -11,6 +11,7 @@ from agentlaunch.agents.base import UNSET, Target
 from agentlaunch.agents.cline import AGENT, is_headless, prepare
 from agentlaunch.context import make_context
 from agentlaunch.endpoint import Endpoint
+from agentlaunch.survey.watched import look
 
 RUNTIME = Path("/run/user/1000/agentlaunch")
 CLEAN = Path("/home/u/.local/share/agentlaunch/homes/cline")
@@ -100,3 +101,9 @@ def test_a_clean_home_is_a_folder_of_ours() -> None:
 )
 def test_headless_is_a_prompt_without_the_tui(args: tuple[str, ...], headless: bool) -> None:
     assert is_headless(args) is headless
+
+
+def test_a_variable_of_the_project_that_makes_git_run_something_is_seen(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("NODE_ENV=test\nGIT_CONFIG_VALUE_0='touch it; false'\n")
+    found = look(AGENT, tmp_path, tmp_path / "config").runs
+    assert [row.what for row in found] == ["GIT_CONFIG_VALUE_0: touch it; false"]

@@ -11,7 +11,7 @@ from agentlaunch.agents.surroundings import DUMMY_TOKEN
 from agentlaunch.changes.edit import SetKeys
 from agentlaunch.context import make_context
 from agentlaunch.endpoint import Endpoint, TokenHeader, Wire
-from agentlaunch.errors import UsageError
+from agentlaunch.errors import NotSupported, UsageError
 
 OWN = Path("/home/u/.copilot")
 CLEAN = Path("/home/u/.local/share/agentlaunch/homes/copilot")
@@ -203,7 +203,7 @@ def test_a_plain_start_is_made_to_use_the_model_by_two_files() -> None:
 
 
 def test_a_key_is_not_written_into_a_file() -> None:
-    with pytest.raises(UsageError, match="plain text"):
+    with pytest.raises(NotSupported, match="plain text"):
         configure(target())
 
 

@@ -23,6 +23,7 @@ from agentlaunch.cli import main
 from agentlaunch.context import ContextPlan, make_context
 from agentlaunch.endpoint import Endpoint, Wire
 from agentlaunch.errors import AgentlaunchError, UsageError
+from agentlaunch.survey import watched
 
 TOKEN = "token-of-the-engine"
 CANARY = "CANARY"
@@ -385,3 +386,23 @@ def test_its_folder_says_what_the_end_to_end_tests_need(name: str) -> None:
 
 def _texts(folder: Path) -> str:
     return "\n".join(file.read_text() for file in folder.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "key"),
+    [
+        ("claude-code", ".mcp.json", "url"),
+        ("copilot", ".mcp.json", "url"),
+        ("droid", ".factory/mcp.json", "url"),
+        ("qwen", ".qwen/settings.json", "httpUrl"),
+        ("qwen", ".qwen/settings.json", "tcp"),
+    ],
+)
+def test_a_far_mcp_server_of_a_project_is_seen(
+    name: str, file: str, key: str, tmp_path: Path
+) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"mcpServers": {"x": {key: "http://evil.example"}}}))
+    found = watched.look(AGENTS[name], tmp_path, tmp_path / "config").runs
+    assert [row.what for row in found] == [f"mcpServers.x.{key}: http://evil.example"]

@@ -151,8 +151,13 @@ def test_a_rewrite_by_the_agent_itself_still_gives_the_users_keys_back(
 def test_a_file_that_the_user_removed_stays_removed(journal: Journal, user: Path) -> None:
     journal.apply("a", keys(user))
     user.unlink()
+    (backup,) = journal.folder.glob("*.original")
+    reason = f"it was removed since; what it was: {backup}"
+    assert journal.restore() == Restored((), (Kept(user, reason, open=True),))
+    assert (user.exists(), backup.read_bytes()) == (False, SETTINGS)
+    backup.unlink()  # he wants none of it
     assert journal.restore() == Restored((), (Kept(user, "it was removed since"),))
-    assert not user.exists()
+    assert no_trace(journal)
 
 
 def test_a_file_that_no_longer_parses_is_left_alone_and_stays_open(
@@ -568,3 +573,67 @@ def test_no_folder_of_ours_is_made_by_looking(journal: Journal) -> None:
 def test_a_relative_place_is_refused(journal: Journal) -> None:
     with pytest.raises(Refused, match="not known"):
         place.resolve(Path("x.json"), journal.home)
+
+
+def test_a_value_of_the_users_that_cannot_come_back_keeps_its_backup(
+    journal: Journal, user: Path
+) -> None:
+    user.write_text('{"rows": ["his"]}')
+    journal.apply("a", (SetKeys(user, "json", {("rows",): ["ours"]}),))
+    user.write_text('{"rows": ["ours", "second"]}')
+    (backup,) = journal.folder.glob("*.original")
+    reason = f"`rows` was changed since; your own value is in {backup}"
+    for _again in range(2):
+        assert journal.restore() == Restored((), (Kept(user, reason, open=True),))
+        assert backup.read_text() == '{"rows": ["his"]}'
+        assert [row.named for row in journal.entries()] == [user]
+    user.write_text('{"rows": ["his"]}')
+    assert journal.restore() == Restored((user,), ())
+    assert no_trace(journal)
+
+
+def test_an_agent_under_another_one_is_given_back_after_it(journal: Journal, user: Path) -> None:
+    journal.apply("one", keys(user, "first"))
+    journal.apply("two", keys(user, "second"))
+    reason = "two was configured there later: first `agentlaunch restore two`"
+    assert journal.restore("one") == Restored((), (Kept(user, reason, open=True),))
+    assert journal.restore("two") == Restored((user,), ())
+    assert journal.restore("one") == Restored((user,), ())
+    assert user.read_bytes() == SETTINGS
+
+
+def test_who_removes_the_backup_lets_go_of_it(journal: Journal, user: Path) -> None:
+    user.write_text('{"rows": ["his"]}')
+    journal.apply("a", (SetKeys(user, "json", {("rows",): ["ours"]}),))
+    user.write_text('{"rows": ["second"]}')
+    next(journal.folder.glob("*.original")).unlink()
+    assert journal.restore() == Restored((), (Kept(user, "`rows` was changed since"),))
+    assert no_trace(journal)
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(
+    journal: Journal, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / ".tool" / "other.json"
+    other.write_text("{}")
+    journal.apply("a", (*keys(user), SetKeys(other, "json", {("x",): 1})))
+    real_read = place.read
+
+    def read(path: Path) -> bytes | None:
+        if path == other:
+            raise OSError(5, "Input/output error")
+        return real_read(path)
+
+    monkeypatch.setattr(place, "read", read)
+    assert journal.restore() == Restored((user,), (Kept(other, "Input/output error", open=True),))
+    assert user.read_bytes() == SETTINGS
+
+
+def test_a_broken_entry_does_not_fail_the_restore_of_another_agent(
+    journal: Journal, user: Path
+) -> None:
+    journal.apply("a", keys(user))
+    broken = journal.folder / "0.json"
+    broken.write_text('{"agent": "b"}')
+    assert [row.open for row in journal.restore("a").kept] == [False]
+    assert [row.open for row in journal.restore("b").kept] == [True]
