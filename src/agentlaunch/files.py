@@ -86,7 +86,7 @@ def write_json(path: Path, value: object, *, mode: int = 0o600) -> None:
 
 
 def read_plain(path: Path, most_bytes: int = -1) -> bytes:
-    """A plain file's bytes; raises `OSError` for what is none: a pipe would be waited for for ever."""
+    """A plain file's bytes; `OSError` for what is none: a pipe would make us wait for ever."""
 
     def opened(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
