@@ -151,6 +151,9 @@ class Journal:
             except place.ChangedMeanwhile:
                 self._forget_write(agent, change.real, old)
                 continue
+            except OSError:  # perhaps after the rename
+                self._take_back(agent, change, old)
+                raise
             return change, old
         raise Refused(
             f"{edit.path} was changed by another program at the same moment",

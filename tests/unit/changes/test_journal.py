@@ -15,6 +15,7 @@ import pytest
 
 from agentlaunch.changes import place
 from agentlaunch.changes.edit import Edit, SetKeys, WriteFile
+from agentlaunch.changes.entry import Entry
 from agentlaunch.changes.journal import Journal, Kept, Restored
 from agentlaunch.errors import Refused
 from launcher import snapshot
@@ -637,3 +638,20 @@ def test_a_broken_entry_does_not_fail_the_restore_of_another_agent(
     broken.write_text('{"agent": "b"}')
     assert [row.open for row in journal.restore("a").kept] == [False]
     assert [row.open for row in journal.restore("b").kept] == [True]
+
+
+def test_a_write_that_cannot_be_entered_is_taken_back(
+    journal: Journal, user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Journal._save
+
+    def full(self: Journal, path: Path, entry: Entry) -> None:
+        if entry.done is not None:
+            raise OSError(28, "No space left on device")
+        save(self, path, entry)
+
+    monkeypatch.setattr(Journal, "_save", full)
+    with pytest.raises(OSError, match="No space"):
+        journal.apply("a", keys(user))
+    assert user.read_bytes() == SETTINGS
+    assert journal.entries() == ()
