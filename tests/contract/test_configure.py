@@ -345,3 +345,37 @@ def test_a_failure_has_the_schema_of_its_success(
 ) -> None:
     assert main(["up", "claude", flag, "--json", "--", "foo"]) == 2
     assert json.loads(capsys.readouterr().out)["schema"] == f"agentlaunch/{schema}/1"
+
+
+@pytest.mark.parametrize(
+    ("there", "written"), [("opencode.json", "opencode.json"), ("", "opencode.jsonc")]
+)
+def test_the_file_that_the_user_has_is_edited_and_no_second_one_made(
+    there: str, written: str, ollama: OllamaServer, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = home / ".config" / "opencode"
+    folder.mkdir(parents=True)
+    before = b'{\n  // mine\n  "theme": "dark"\n}\n'
+    if there:
+        (folder / there).write_bytes(before)
+    argv = ["up", "opencode", "--config", "--engine", "ollama", "--model", "qwen3.5:4b"]
+    assert main([*argv, "--context", "65536", "--yes"]) == 0
+    assert [file.name for file in folder.iterdir()] == [written]
+    assert f"agentlaunch/{TAG}" in (folder / written).read_text()
+    capsys.readouterr()
+    assert main(["restore", "opencode"]) == 0
+    assert [file.read_bytes() for file in folder.iterdir()] == ([before] if there else [])
+
+
+def test_what_we_wrote_ourselves_is_not_warned_about_at_the_next_launch(
+    ollama: OllamaServer, settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["up", "claude", "--engine", "ollama", "--model", "qwen3.5:4b", "--dry-run", "--json"]
+    assert main(argv) == 0
+    codes = [row["code"] for row in document(capsys)["warnings"]]
+    assert "settings-overridden" in codes
+    assert configure("--yes") == 0
+    capsys.readouterr()
+    assert main(argv) == 0
+    codes = [row["code"] for row in document(capsys)["warnings"]]
+    assert "settings-overridden" not in codes

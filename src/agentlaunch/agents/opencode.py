@@ -135,14 +135,15 @@ def configure(target: Target) -> tuple[Edit, ...]:
             code="unwritable-name",
         )
     key = DUMMY_TOKEN if not endpoint.token else f"{{env:{KEY_VARIABLE}}}"
-    path = _config_home(target.environ) / "opencode" / "opencode.jsonc"
+    folder = _config_home(target.environ) / "opencode"
     model = f"agentlaunch/{endpoint.model}"
     values: dict[tuple[str, ...], object] = {
         ("provider", "agentlaunch"): _provider(target, key),
         ("model",): model,
         ("small_model",): model,
     }
-    return (SetKeys(path, "json", values),)
+    plain = folder / "opencode.json"
+    return (SetKeys(folder / "opencode.jsonc", "json", values, rather=(plain,)),)
 
 
 def _config(target: Target, provider: str) -> dict[str, object]:

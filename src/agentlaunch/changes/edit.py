@@ -32,6 +32,8 @@ class SetKeys:
     values: Mapping[tuple[str, ...], object] = field(repr=False)
     schema: str | None = None
     """What a new JSON file names as its `$schema`."""
+    rather: tuple[Path, ...] = ()
+    """Files that are edited in place of `path`, where it is not there and one of them is."""
 
 
 @dataclass(frozen=True, slots=True)

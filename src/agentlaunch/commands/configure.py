@@ -156,7 +156,7 @@ def _edits(asked: looking.Asked, made: plan.LaunchPlan, endpoint: Endpoint) -> t
         project=places.project,
         thinking_off=sampling.for_model(endpoint.model).thinking_off,
     )
-    edits = agent.configure(target)
+    edits = tuple(_in_the_users_file(edit) for edit in agent.configure(target))
     if endpoint.token and any(_holds(edit, endpoint.token) for edit in edits):
         raise NotSupported(
             f"{agent.title} could keep the key of {endpoint.base_url} only in plain text",
@@ -164,6 +164,13 @@ def _edits(asked: looking.Asked, made: plan.LaunchPlan, endpoint: Endpoint) -> t
             code="key-in-plain-text",
         )
     return edits
+
+
+def _in_the_users_file(edit: Edit) -> Edit:
+    """The same edit in the file that the user has, for an agent that reads one of several."""
+    if not isinstance(edit, SetKeys) or os.path.lexists(edit.path):
+        return edit
+    return replace(edit, path=next(filter(os.path.lexists, edit.rather), edit.path))
 
 
 def _refuse_own_rows(edits: Sequence[Edit], changes: Sequence[Change]) -> None:

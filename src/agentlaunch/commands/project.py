@@ -29,7 +29,7 @@ def check(talk: Talk, asked: Asked, *, trust: bool = False, starts: bool = True)
     if asked.wish.home == "own":
         config = own_folder(agent, asked.places.environ)
     seen = survey.watched.look(agent, asked.places.project, config)
-    for text in seen.overridden:
+    for text in _of_others(seen.overridden, asked):
         talk.warn(text, code="settings-overridden")
     if not seen.runs or seen.trusted:
         return
@@ -46,6 +46,17 @@ def check(talk: Talk, asked: Asked, *, trust: bool = False, starts: bool = True)
         )
     elif agent.trust is None or not agent.trust.asks:
         _ask(talk, agent.title, seen.runs, what)
+
+
+def _of_others(rows: tuple[str, ...], asked: Asked) -> list[str]:
+    """What is overridden, without the files that `--config` wrote: the user knows of these."""
+    if not rows:
+        return []
+    from agentlaunch.changes.journal import Journal  # most launches override nothing
+
+    entries = Journal(asked.paths.state, None).entries(asked.wish.agent.name)
+    ours = tuple(f"{path} sets " for entry in entries for path in (entry.path, entry.named))
+    return [text for text in rows if not text.startswith(ours)]
 
 
 def _ask(talk: Talk, title: str, runs: tuple[Runs, ...], what: str) -> None:
