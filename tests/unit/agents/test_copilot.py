@@ -174,11 +174,11 @@ def test_either_key_of_its_config_trusts_a_folder_and_what_is_below(key: str) ->
     assert AGENT.trust is not None
     trusts = AGENT.trust.trusts
 
-    assert trusts({key: ["/work/repo"]}, "/work/repo")
-    assert trusts({key: ["/work"]}, "/work/repo")
-    assert not trusts({key: ["/work/repo/below"]}, "/work/repo")
-    assert not trusts({key: "/work/repo"}, "/work/repo")
-    assert not trusts({}, "/work/repo")
+    assert trusts({key: ["/src/repo"]}, "/src/repo")
+    assert trusts({key: ["/src"]}, "/src/repo")
+    assert not trusts({key: ["/src/repo/below"]}, "/src/repo")
+    assert not trusts({key: "/src/repo"}, "/src/repo")
+    assert not trusts({}, "/src/repo")
 
 
 def test_a_plain_start_is_made_to_use_the_model_by_two_files() -> None:

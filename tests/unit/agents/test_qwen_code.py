@@ -217,11 +217,11 @@ def test_it_is_headless_with_a_prompt(args: tuple[str, ...], headless: bool) -> 
 @pytest.mark.parametrize(
     ("document", "trusted"),
     [
-        ({"/work/repo": "TRUST_FOLDER"}, True),
-        ({"/work": "TRUST_FOLDER"}, True),
-        ({"/work/other": "TRUST_PARENT"}, True),
-        ({"/work/repo/below": "TRUST_PARENT"}, True),
-        ({"/work/repo": "DO_NOT_TRUST"}, False),
+        ({"/src/repo": "TRUST_FOLDER"}, True),
+        ({"/src": "TRUST_FOLDER"}, True),
+        ({"/src/other": "TRUST_PARENT"}, True),
+        ({"/src/repo/below": "TRUST_PARENT"}, True),
+        ({"/src/repo": "DO_NOT_TRUST"}, False),
         ({"/elsewhere/other": "TRUST_PARENT"}, False),
         ({}, False),
     ],
@@ -230,7 +230,7 @@ def test_trust_is_given_to_a_folder_or_to_the_one_above_it(
     document: dict[str, str], trusted: bool
 ) -> None:
     assert AGENT.trust is not None
-    assert AGENT.trust.trusts(document, "/work/repo") is trusted
+    assert AGENT.trust.trusts(document, "/src/repo") is trusted
 
 
 def test_a_plain_start_is_made_to_use_the_model_and_the_key_goes_by_its_name() -> None:
