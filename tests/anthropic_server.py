@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from acting_model import ActingModel, is_probe, is_warming
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -122,6 +124,7 @@ class AnthropicServer:
                 if r.method == "POST"
                 and r.path.split("?")[0] == "/v1/messages"
                 and b'"messages"' in r.body
+                and not (is_probe(r.json) or is_warming(r.json))
             ]
 
     def __enter__(self) -> AnthropicServer:
@@ -142,6 +145,17 @@ class AnthropicServer:
     def record(self, request: Recorded) -> None:
         with self._lock:
             self.requests.append(request)
+
+    def proven(self, request: dict[str, Any]) -> Reply:
+        """What a good model answers to agentlaunch itself; no reply of the script is spent."""
+        acted = ActingModel()(request, "anthropic_messages")
+        return Reply(
+            text=acted.text,
+            tool=acted.tool,
+            arguments=acted.arguments,
+            status=acted.status,
+            input_tokens=acted.input_tokens,
+        )
 
     def next_reply(self) -> Reply:
         with self._lock:
@@ -279,7 +293,9 @@ def _handler_for(server: AnthropicServer) -> type[BaseHTTPRequestHandler]:
                 self._error(404, "not here", "not_found_error")
 
         def _message(self, request: Recorded) -> None:
-            reply = server.next_reply()
+            asked = request.json
+            ours = is_probe(asked) or is_warming(asked)
+            reply = server.proven(asked) if ours else server.next_reply()
             server.pause(reply.headers_after_s)
             if reply.status != 200:
                 self._error(reply.status, reply.text or "", reply.error_type)

@@ -10,21 +10,30 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 import show_replies
+import wire_replies
+from acting_model import ActingModel
+from agentlaunch.endpoint import Wire
 from agentlaunch.models.refs import parse_ref
 from registry_server import RegistryServer, digest_of
+from wire_replies import Reply
 
 TRAINED_TOKENS = 8192
 EXPIRES = "2026-11-22T18:00:00.000000000Z"
 PIECE_BYTES = 10_000
 
 
+WIRES: dict[str, Wire] = {
+    "/v1/messages": "anthropic_messages",
+    "/v1/chat/completions": "openai_chat",
+    "/v1/responses": "openai_responses",
+}
 CLOUD = {"disabled": True, "source": "env"}
 NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_][\w.:/-]*", re.ASCII)
 
@@ -141,6 +150,8 @@ class OllamaServer:
     """A proxy in front wants it from everyone."""
     origins: str = ""
     """`*`: OLLAMA_ORIGINS lets every website ask."""
+    model: Callable[[dict[str, Any], Wire], Reply] = field(default_factory=ActingModel)
+    """Answers on the agents' wires."""
 
     @property
     def has_capabilities(self) -> bool:
@@ -254,6 +265,9 @@ class _Handler(BaseHTTPRequestHandler):
             ("GET", "/api/status"): lambda: self._json(200, {"cloud": CLOUD}),
             ("GET", "/v1/models"): self._openai_models,
         }
+        if self.path in WIRES and self.command == "POST":
+            self._wire(WIRES[self.path], body)
+            return
         command = "GET" if self.command == "HEAD" else self.command
         answer = routes.get((command, self.path))
         if answer is None:
@@ -412,6 +426,20 @@ class _Handler(BaseHTTPRequestHandler):
         if model.remote_host:
             reply |= {"remote_host": model.remote_host, "remote_model": body["model"]}
         self._json(200, reply)
+
+    def _wire(self, wire: Wire, body: Any) -> None:
+        """What a good model answers on one of the agents' wires; None is one that is not here."""
+        if self._find(body.get("model", "")) not in self.ollama.models:
+            self._absent(body.get("model"))
+            return
+        reply = self.ollama.model(body, wire)
+        if reply.status != 200:
+            self._json(reply.status, wire_replies.error(reply, wire))
+        elif not body.get("stream"):
+            self._json(200, wire_replies.whole(reply, wire, body))
+        else:
+            events = b"".join(wire_replies.stream(reply, wire, body))
+            self._text(200, events, "text/event-stream")
 
     def _generate(self, body: Any) -> None:
         state, name = self.ollama, self._find(body["model"])

@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+import wire_replies
+import wire_server
+from acting_model import ActingModel, is_probe, is_warming
 from anthropic_server import Recorded
 
 Answer = tuple[int, Any]
@@ -77,6 +80,18 @@ def bearer(key: str, *, status: int = 401) -> Callable[[Recorded], Answer | None
     return guard
 
 
+def _acted(request: Recorded) -> Answer | None:
+    """What a good model answers to agentlaunch itself; None for what is no prompt of ours."""
+    wire = wire_server.PATHS.get(request.path)
+    asked = request.json if request.body else {}
+    if wire is None or not (is_probe(asked) or is_warming(asked)):
+        return None
+    reply = ActingModel()(asked, wire)
+    if asked.get("stream"):
+        return 200, b"".join(wire_replies.stream(reply, wire, asked))
+    return 200, wire_replies.whole(reply, wire, asked)
+
+
 def _handler_for(server: ShapedServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
@@ -89,6 +104,8 @@ def _handler_for(server: ShapedServer) -> type[BaseHTTPRequestHandler]:
             server.requests.append(request)
             known = server.answers.get(f"{self.command} {self.path}", server.otherwise)
             status, body = server.guard(request) or known
+            if body is REFUSED[1]:
+                status, body = _acted(request) or known
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             with contextlib.suppress(ConnectionError):  # the client may have given up
                 self.send_response(status)

@@ -28,6 +28,10 @@ class Reply:
     input_tokens: int | None = None
     """Tokens that `usage` reports; by default a quarter of the request's characters."""
     output_tokens: int | None = None
+    recorded: bytes | None = None
+    """The whole body as it came from a real server, sent as it stands."""
+    content_type: str = "application/json"
+    """Of what was recorded."""
 
 
 def error(reply: Reply, wire: Wire) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 import wire_replies
+from acting_model import ActingModel, is_probe, is_warming
 from agentlaunch.endpoint import Wire
 from anthropic_server import Recorded
 from wire_replies import Reply
@@ -152,6 +153,7 @@ class WireServer:
         wires: Iterable[Wire] = ("openai_chat", "openai_responses", "anthropic_messages"),
         answer: Answer | None = None,
         has_tools: bool = True,
+        probes: Answer | None = None,
     ) -> None:
         self.script = list(script) if script is not None else [say("done")]
         """What is left of it; a test may put another one here."""
@@ -163,6 +165,8 @@ class WireServer:
         """Answers everything instead of the script."""
         self.has_tools = has_tools
         """False for an agent that never sends tools: then each of its requests is a turn."""
+        self.probes = probes if probes is not None else ActingModel()
+        """Answers what agentlaunch itself asks; well, if a test does not say otherwise."""
         self.requests: list[Recorded] = []
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
@@ -175,9 +179,10 @@ class WireServer:
 
     @property
     def asked(self) -> list[Recorded]:
-        """The requests that wanted the model to answer, with tools or without."""
+        """The agent's requests that wanted the model to answer, with tools or without."""
         with self._lock:
-            return [r for r in self.requests if r.method == "POST" and _is_prompt(r)]
+            prompts = [r for r in self.requests if r.method == "POST" and _is_prompt(r)]
+        return [r for r in prompts if not self.is_ours(r.json)]
 
     @property
     def turns(self) -> list[Recorded]:
@@ -186,6 +191,10 @@ class WireServer:
 
     def is_turn(self, request: dict[str, Any]) -> bool:
         return carries_tools(request) or not self.has_tools
+
+    def is_ours(self, request: dict[str, Any]) -> bool:
+        """Did agentlaunch send it, to prove the model or to warm the engine?"""
+        return is_probe(request) or (self.is_turn(request) and is_warming(request))
 
     def __enter__(self) -> WireServer:
         self._thread.start()
@@ -206,6 +215,8 @@ class WireServer:
             self.requests.append(request)
 
     def reply(self, request: dict[str, Any], wire: Wire) -> Reply:
+        if self.is_ours(request):
+            return self.probes(request, wire)
         if self.answer is not None:
             return self.answer(request, wire)
         if not self.is_turn(request):
@@ -270,9 +281,11 @@ def _handler_for(server: WireServer) -> type[BaseHTTPRequestHandler]:
             return b"".join(parts)
 
         def _json(self, status: int, value: dict[str, Any]) -> None:
-            data = json.dumps(value).encode()
+            self._body(status, "application/json", json.dumps(value).encode())
+
+        def _body(self, status: int, content_type: str, data: bytes) -> None:
             self.send_response(status)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", content_type)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             if self.command != "HEAD":
@@ -343,6 +356,9 @@ def _handler_for(server: WireServer) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, request: Recorded, wire: Wire) -> None:
             reply = server.reply(request.json, wire)
+            if reply.recorded is not None:
+                self._body(reply.status, reply.content_type, reply.recorded)
+                return
             if reply.status != 200:
                 self._json(reply.status, reply.document or wire_replies.error(reply, wire))
                 return

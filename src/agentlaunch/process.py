@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -153,6 +154,57 @@ class Background:
     def kill(self) -> None:
         """End it and its whole group, now."""
         _kill_group(self._child)
+
+
+class OnTerminal:
+    """A child on a terminal that nobody looks at: what it draws is thrown away, what it asks of a
+    terminal is answered. Not on Windows, where it raises `ToolNotFound`."""
+
+    ANSWERS = ((b"\x1b[6n", b"\x1b[1;1R"), (b"\x1b[c", b"\x1b[?62;22c"))
+    """Questions for the place of the cursor and the kind of terminal; some wait for them."""
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
+        if os.name != "posix":
+            raise ToolNotFound(f"{argv[0]} needs a terminal, and none can be made here")
+        import fcntl  # none of these is there on Windows
+        import pty
+        import termios
+
+        self._master, slave = pty.openpty()
+        try:
+            size = struct.pack("HHHH", 40, 120, 0, 0)
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+            self._child = _spawn(
+                argv, stdin=slave, stdout=slave, stderr=slave, env=dict(env), cwd=cwd
+            )
+        except BaseException:
+            os.close(self._master)
+            raise
+        finally:
+            os.close(slave)
+        self._reader = threading.Thread(target=self._read, name="terminal", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # the other side is closed
+            while data := os.read(self._master, 65_536):
+                for question, answer in self.ANSWERS:
+                    if question in data:
+                        os.write(self._master, answer)
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+        return self._child.poll()
+
+    def end(self, *, grace_s: float = 3.0) -> None:
+        """Ask it and its group to end, so that it tidies up, then kill what is left of them."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._child.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(timeout=grace_s)
+        _kill_group(self._child)
+        self._reader.join(timeout=1)  # the last of the group has closed its side
+        os.close(self._master)
 
 
 @dataclass(frozen=True, slots=True)

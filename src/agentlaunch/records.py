@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from agentlaunch import files
 
-Kind = Literal["choices", "habits", "measurements", "allocations"]
+Kind = Literal["choices", "habits", "measurements", "allocations", "proofs"]
 
 MOST_ENTRIES = 200
 

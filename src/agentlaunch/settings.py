@@ -142,6 +142,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "first_word_limit", "seconds", 60, "how late the first word may come when a model is chosen"
     ),
+    Setting("proof_limit", "seconds", 60, "how long the proof before a launch may take"),
+    Setting(
+        "warm_start",
+        "choice",
+        "on",
+        "let the engine read the agent's own prompt while the agent starts",
+        ("on", "off"),
+    ),
+    Setting(
+        "saved_prefixes", "size", 4 * 10**9, "what saved prompts may take on the disk; 0 keeps none"
+    ),
     Setting("idle_minutes", "minutes", 15, "minutes without work before an engine of ours ends"),
     Setting("allowed_hosts", "addresses", None, "servers elsewhere that your code may go to"),
     *(

@@ -155,7 +155,7 @@ def test_the_dry_run_of_a_path_fits_its_schema_and_hides_the_token(
     )
     data = document["data"]
     kinds = [step["kind"] for step in data["steps"]]
-    assert kinds == ["install", "start-engine", "load", "hand-over"]
+    assert kinds == ["install", "start-engine", "load", "prove", "warm", "hand-over"]
     assert data["handover"]["argv"][0] == str(claude)
     assert data["handover"]["argv"][-2:] == ["-p", "hi"]
     assert data["handover"]["env"]["ANTHROPIC_AUTH_TOKEN"] == "***"

@@ -543,4 +543,4 @@ def test_the_models_of_a_server_that_is_stopped_are_known_from_its_store(
     document = json.loads(capsys.readouterr().out)
     assert document["data"]["engine"] == "ollama"
     kinds = [step["kind"] for step in document["data"]["steps"]]
-    assert kinds == ["start-engine", "derive", "load", "hand-over"]
+    assert kinds == ["start-engine", "derive", "load", "prove", "warm", "hand-over"]

@@ -307,7 +307,7 @@ def test_an_engine_of_ours_ends_after_the_users_idle_minutes(
     where = launch.places(paths)
     with pytest.raises(EngineFailed, match="enough seen"):
         launch.prepare(embedded, a_talk(), paths, where, insecure=False, idle_minutes=40)
-    made.assert_called_once_with(paths, Timing(idle_s=2400.0))
+    made.assert_called_once_with(paths, Timing(idle_s=2400.0), None)
 
 
 def test_a_pull_offline_is_refused_with_the_way_out(paths: Paths) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Grammar,
@@ -25,7 +26,7 @@ from agentlaunch.agents.base import (
     Watched,
 )
 from agentlaunch.agents.keys import PROVIDER_KEYS
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, PROXIES, document, of_the_shell
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, PROXIES, document, of_the_shell
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.endpoint import Endpoint
@@ -147,7 +148,7 @@ def prepare(target: Target) -> Handover:
         *("--model-settings-file", str(files[0].path)),
         *("--model-metadata-file", str(files[1].path)),
         *("--env-file", str(files[2].path)),
-        *("--timeout", str(PATIENCE_S)),
+        *("--timeout", str(target.patience_s)),
         *FLAGS_OFF,
     )
     words = len(before_operands(target.args))
@@ -206,7 +207,7 @@ def _settings(target: Target) -> list[dict[str, object]]:
                 "api_key": endpoint.token or DUMMY_TOKEN,
                 "use_litellm_proxy": False,
                 "max_tokens": target.context.max_output_tokens,
-                "timeout": PATIENCE_S,
+                "timeout": target.patience_s,
             },
         }
     ]
@@ -304,6 +305,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='--message "…"',
+    errand=("--message", PROMPT, "--no-gitignore", "--no-auto-commits", "--yes-always"),
     needs_tools=False,
     configure=configure,
     watched=(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agentlaunch.agents.sessions import Sessions
+from agentlaunch.agents.surroundings import PATIENCE_S
 from agentlaunch.changes.edit import Edit
 from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.endpoint import Endpoint, Wire
@@ -53,6 +54,8 @@ class Target:
     """The user's own folder of this agent (`config_folder`), there or not."""
     project: Path = Path()
     """The folder that the agent is started in."""
+    patience_s: int = PATIENCE_S
+    """How long the agent is to wait for an engine that is silent."""
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -166,6 +169,27 @@ class Break:
     """What happens, as a person would meet it; the source where it is not our own run."""
 
 
+PROMPT = "{prompt}"
+"""Stands for the prompt in the arguments of `Agent.errand` and `Rehearsal`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """One run that shows the first request of this agent and leaves no trace of itself: no session
+    in the user's history, no hook run twice."""
+
+    args: tuple[str, ...]
+    """What stands after `--` of a headless run, with `PROMPT`."""
+    interactive: tuple[str, ...] = ()
+    """The same on a terminal, where another prompt is sent; empty where that leaves a trace."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """On top of the hand-over's; `{folder}` is a throwaway folder."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Keys on top of those in the hand-over's private JSON files."""
+    tells_git: bool = False
+    """Does the prompt tell the state of the repository, so that another state is another one?"""
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """One agent, declared. Facts about it carry the version that they were observed in."""
@@ -219,6 +243,11 @@ class Agent:
     None where the agent has no such place."""
     sessions: Sessions | None = None
     """How its conversations are found, so that one that is too large is told before the launch."""
+    errand: tuple[str, ...] = ()
+    """What stands after `--` for one task, with `PROMPT`, that may change files and run commands
+    without asking; empty for an agent that cannot."""
+    rehearsal: Rehearsal | None = None
+    """How its own first request is recorded; None where no run without traces is known."""
     notes: tuple[str, ...] = ()
     """What a user should know before he chooses it, a sentence each."""
 

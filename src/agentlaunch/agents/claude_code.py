@@ -15,11 +15,13 @@ from typing import Any
 
 from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Grammar,
     Handover,
     PrivateFile,
+    Rehearsal,
     Reserved,
     Target,
     Trust,
@@ -31,7 +33,6 @@ from agentlaunch.agents.surroundings import (
     CODE_VARIABLES,
     DUMMY_TOKEN,
     MCP_RUNS,
-    PATIENCE_S,
     bypass,
     document,
     stale,
@@ -314,8 +315,8 @@ def configure(target: Target) -> tuple[Edit, ...]:
         **{name: value for name, value in _window(target.context).items() if value},
         **(NO_THINKING if target.thinking_off else {}),
         "API_FORCE_IDLE_TIMEOUT": "0",
-        "API_TIMEOUT_MS": str(PATIENCE_S * 1000),
-        "CLAUDE_STREAM_IDLE_TIMEOUT_MS": str(PATIENCE_S * 1000),
+        "API_TIMEOUT_MS": str(target.patience_s * 1000),
+        "CLAUDE_STREAM_IDLE_TIMEOUT_MS": str(target.patience_s * 1000),
     }
     values: dict[tuple[str, ...], object] = {("env", key): each for key, each in variables.items()}
     # A helper of the user's would send a real key beside our dummy.
@@ -401,8 +402,8 @@ def _variables(target: Target) -> dict[str, str]:
         **(NO_THINKING if target.thinking_off else {}),
         # Bun ends a silent request after 5 minutes unless this is 0; the stream has its own limit.
         "API_FORCE_IDLE_TIMEOUT": "0",
-        "API_TIMEOUT_MS": str(PATIENCE_S * 1000),
-        "CLAUDE_STREAM_IDLE_TIMEOUT_MS": str(PATIENCE_S * 1000),
+        "API_TIMEOUT_MS": str(target.patience_s * 1000),
+        "CLAUDE_STREAM_IDLE_TIMEOUT_MS": str(target.patience_s * 1000),
     }
 
 
@@ -496,6 +497,15 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
+    errand=(
+        "-p",
+        PROMPT,
+        "--no-session-persistence",
+        "--permission-mode",
+        "acceptEdits",
+        "--allowedTools",
+        "Bash(python3:*)",
+    ),
     asks_about_key=True,
     output_variable="CLAUDE_CODE_MAX_OUTPUT_TOKENS",
     config_folder=("CLAUDE_CONFIG_DIR", "~/.claude"),
@@ -527,4 +537,12 @@ AGENT = Agent(
         other_path="{config}/../.claude.json",
     ),
     sessions=Sessions(_resumed, _session_files, _session_tokens),
+    # The variable keeps sessions and history away in both kinds (seen, 2.1.197 and 2.1.330).
+    rehearsal=Rehearsal(
+        args=("-p", "--no-session-persistence", PROMPT),
+        interactive=(PROMPT,),
+        env={"CLAUDE_CODE_SKIP_PROMPT_HISTORY": "1"},
+        settings={"disableAllHooks": True},
+        tells_git=True,
+    ),
 )

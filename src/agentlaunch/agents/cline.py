@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Grammar,
@@ -190,6 +191,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='"…"',
+    errand=("--auto-approve", "true", PROMPT),
     config_folder=("CLINE_DIR", "~/.cline"),
     watched=(
         Watched(

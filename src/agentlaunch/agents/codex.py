@@ -16,12 +16,14 @@ from typing import Any
 
 from agentlaunch.agents.arguments import before_operands, refuse, refuse_reserved, subcommand
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Break,
     Grammar,
     Handover,
     PrivateFile,
+    Rehearsal,
     Reserved,
     Target,
     Trust,
@@ -29,7 +31,7 @@ from agentlaunch.agents.base import (
     Watched,
 )
 from agentlaunch.agents.sessions import Resume, Sessions, by_word, documents, total
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, stale
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, bypass, stale
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, ContextPlan, Tier
 from agentlaunch.keys import KEY_VARIABLE
@@ -251,7 +253,8 @@ def configure(target: Target) -> tuple[Edit, ...]:
         ("model_providers", CONFIGURED_PROVIDER, "name"): "agentlaunch",
         ("model_providers", CONFIGURED_PROVIDER, "base_url"): target.endpoint.openai_url,
         ("model_providers", CONFIGURED_PROVIDER, "wire_api"): "responses",
-        ("model_providers", CONFIGURED_PROVIDER, "stream_idle_timeout_ms"): PATIENCE_S * 1000,
+        ("model_providers", CONFIGURED_PROVIDER, "stream_idle_timeout_ms"): 1000
+        * target.patience_s,
     }
     if target.endpoint.token:
         values["model_providers", CONFIGURED_PROVIDER, "env_key"] = KEY_VARIABLE
@@ -311,7 +314,7 @@ def _routing(target: Target, token_variable: str) -> list[tuple[str, object]]:
         "env_key": token_variable,
         "requires_openai_auth": False,
         "supports_websockets": False,
-        "stream_idle_timeout_ms": PATIENCE_S * 1000,
+        "stream_idle_timeout_ms": target.patience_s * 1000,
     }
     return [
         ("model_provider", PROVIDER),
@@ -449,6 +452,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='exec "…"',
+    errand=("exec", "--ephemeral", "--sandbox", "workspace-write", PROMPT),
     config_folder=("CODEX_HOME", "~/.codex"),
     watched=(
         *(
@@ -474,6 +478,16 @@ AGENT = Agent(
         lambda _project, session: f"sessions/*/*/*/rollout-*{session}.jsonl",
         _session_tokens,
         _session_project,
+    ),
+    # Only `exec` has a session that is not kept (0.169.0).
+    rehearsal=Rehearsal(
+        args=(
+            "exec",
+            "--ephemeral",
+            "--skip-git-repo-check",
+            *("-c", "features.hooks=false", "-c", "notify=[]"),
+            PROMPT,
+        ),
     ),
     breaks=(
         Break("<0.23.0", "a project's `.env` can move the agent's folder (CVE-2025-61260)"),

@@ -13,6 +13,7 @@ from typing import Any
 
 from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Grammar,
@@ -24,7 +25,7 @@ from agentlaunch.agents.base import (
     Watched,
 )
 from agentlaunch.agents.sessions import Resume, Sessions, by_flags, documents, total
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, MCP_RUNS, PATIENCE_S, bypass, stale
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, MCP_RUNS, bypass, stale
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.endpoint import Endpoint, Wire
@@ -44,7 +45,6 @@ OFF: dict[str, str] = {
     # GitHub login, telemetry, web tools, GitHub's MCP server, updates: all of it.
     "COPILOT_OFFLINE": "true",
     "COPILOT_AUTO_UPDATE": "false",
-    "COPILOT_NATIVE_HTTP_TIMEOUT_MS": str(PATIENCE_S * 1000),
 }
 
 KEPT: tuple[str, ...] = (
@@ -132,6 +132,7 @@ def prepare(target: Target) -> Handover:
     """What Copilot CLI becomes for this target; raises `UsageError` for a reserved argument."""
     refuse_reserved("Copilot CLI", RESERVED, target.args, GRAMMAR)
     env: dict[str, str | Unset] = dict.fromkeys(_unset(target.environ), UNSET)
+    env |= {"COPILOT_NATIVE_HTTP_TIMEOUT_MS": str(target.patience_s * 1000)}
     env |= OFF | _routing(target) | bypass(target.endpoint, target.environ)
     if target.home == "clean":
         env["COPILOT_HOME"] = str(target.home_folder)
@@ -304,6 +305,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
+    errand=("-p", PROMPT, "-s", "--allow-all-tools"),
     configure=configure,
     config_folder=("COPILOT_HOME", "~/.copilot"),
     watched=(

@@ -12,6 +12,7 @@ from typing import Any
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Grammar,
@@ -188,6 +189,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='exec "…"',
+    errand=("exec", "--auto", "low", PROMPT),
     config_folder=("", "~/.factory"),
     watched=(
         Watched("{config}/settings.json", "json", redirects=ROUTES),

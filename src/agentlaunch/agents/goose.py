@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import UNSET, Agent, Handover, Reserved, Target, Unset, Watched
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, stale
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, bypass, stale
 from agentlaunch.context import Compaction, Tier
 
 COMPACT_SHARE = 0.8
@@ -77,7 +77,7 @@ def _routing(target: Target) -> dict[str, str]:
         "OPENAI_HOST": endpoint.base_url,
         "OPENAI_BASE_PATH": "v1/chat/completions",
         "OPENAI_API_KEY": endpoint.token or DUMMY_TOKEN,
-        "OPENAI_TIMEOUT": str(PATIENCE_S),
+        "OPENAI_TIMEOUT": str(target.patience_s),
         "OTEL_SDK_DISABLED": "true",
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Break,
@@ -140,6 +141,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
+    errand=("-p", PROMPT),
     config_folder=("KIMI_CODE_HOME", "~/.kimi-code"),
     watched=(
         Watched(

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Handover,
@@ -22,7 +23,7 @@ from agentlaunch.agents.base import (
     Watched,
 )
 from agentlaunch.agents.keys import PROVIDER_KEYS
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, bypass
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.managed import Package
 
@@ -111,7 +112,7 @@ def _config(target: Target) -> dict[str, object]:
         "base_url": endpoint.openai_url,
         "use_litellm_proxy": False,
         "max_tokens": target.context.max_output_tokens,
-        "timeout": PATIENCE_S,
+        "timeout": target.patience_s,
     }
     return {"model": {"model_kwargs": parameters, "cost_tracking": "ignore_errors"}}
 
@@ -154,6 +155,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-t "…" -y --exit-immediately',
+    errand=("-t", PROMPT, "-y", "--exit-immediately"),
     config_folder=("MSWEA_GLOBAL_CONFIG_DIR", "~/.config/mini-swe-agent"),
     watched=(
         Watched(DEFAULT_CONFIG, "yaml", beyond_us=("*",)),

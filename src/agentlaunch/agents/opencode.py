@@ -15,18 +15,20 @@ from pathlib import Path
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved, subcommand
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Break,
     Grammar,
     Handover,
     Link,
+    Rehearsal,
     Reserved,
     Target,
     Unset,
     Watched,
 )
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, stale
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, bypass, stale
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.endpoint import Wire
@@ -182,8 +184,8 @@ def _provider(target: Target, token: str) -> dict[str, object]:
             "baseURL": endpoint.openai_url,
             key: token,
             "timeout": False,
-            "headerTimeout": PATIENCE_S * 1000,
-            "chunkTimeout": PATIENCE_S * 1000,
+            "headerTimeout": target.patience_s * 1000,
+            "chunkTimeout": target.patience_s * 1000,
         },
         "models": {
             endpoint.model: {
@@ -403,6 +405,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='run "…"',
+    errand=("run", PROMPT),
     output_variable="OPENCODE_EXPERIMENTAL_OUTPUT_TOKEN_MAX",
     watched=WATCHED,
     # No variable replaces this folder: `OPENCODE_CONFIG_DIR` adds one.
@@ -416,6 +419,12 @@ AGENT = Agent(
     egress=(
         "the npm registry: it installs a package for plugins into each of its settings folders, "
         "and no switch stops it; nothing waits for it where no plugin is set",
+    ),
+    # Without plugins: they are told of every session. Its log alone grows (seen, 1.18.33).
+    rehearsal=Rehearsal(
+        args=("run", "--pure", PROMPT),
+        interactive=("--pure", "--prompt", PROMPT),
+        env={"OPENCODE_DB": "{folder}/sessions.db", "XDG_STATE_HOME": "{folder}/state"},
     ),
     configure=configure,
     notes=(

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Grammar,
@@ -26,7 +27,7 @@ from agentlaunch.agents.base import (
     Unset,
     Watched,
 )
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, of_the_shell, stale
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, of_the_shell, stale
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.managed import Package
 
@@ -122,7 +123,7 @@ def _llm(target: Target, usage: str) -> dict[str, object]:
         "model": f"openai/{endpoint.model}",
         "api_key": endpoint.token or DUMMY_TOKEN,
         "base_url": endpoint.openai_url,
-        "timeout": PATIENCE_S,
+        "timeout": target.patience_s,
         "max_input_tokens": context.agent_window_tokens - context.max_output_tokens,
         "max_output_tokens": context.max_output_tokens,
         "input_cost_per_token": 0.0,
@@ -166,6 +167,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='--headless -t "…"',
+    errand=("--headless", "-t", PROMPT),
     config_folder=("OPENHANDS_PERSISTENCE_DIR", "~/.openhands"),
     watched=(
         Watched(

@@ -15,6 +15,7 @@ from typing import Any
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Handover,
@@ -25,7 +26,7 @@ from agentlaunch.agents.base import (
     Unset,
     Watched,
 )
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass, document, stale
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, bypass, document, stale
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.endpoint import Wire
@@ -196,7 +197,7 @@ def _ours(target: Target, provider: str) -> dict[str, object]:
             "keepRecentTokens": min(MOST_RECENT_TOKENS, window // 8),
         },
         "keeps_no_copy": "JITI_FS_CACHE" not in target.environ,
-        "patience_ms": PATIENCE_S * 1000,
+        "patience_ms": target.patience_s * 1000,
         "extra": NO_THINKING[target.wire(WIRES)] if target.thinking_off else None,
     }
 
@@ -279,6 +280,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
+    errand=("-p", PROMPT),
     watched=(
         Watched(
             "{config}/settings.json",

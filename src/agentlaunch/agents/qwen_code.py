@@ -16,6 +16,7 @@ from typing import Any
 
 from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Grammar,
@@ -32,7 +33,6 @@ from agentlaunch.agents.sessions import Resume, Sessions, by_flags, documents, t
 from agentlaunch.agents.surroundings import (
     DUMMY_TOKEN,
     MCP_RUNS,
-    PATIENCE_S,
     PROXIES,
     bypass,
     document,
@@ -278,7 +278,7 @@ def _provider(target: Target, key: str) -> dict[str, object]:
 def _generation(target: Target) -> dict[str, object]:
     context: ContextPlan = target.context
     config: dict[str, object] = {
-        "timeout": PATIENCE_S * 1000,
+        "timeout": target.patience_s * 1000,
         "contextWindowSize": context.agent_window_tokens,
         "samplingParams": {"max_tokens": context.max_output_tokens},
         "customHeaders": {},
@@ -302,7 +302,7 @@ def _variables(target: Target) -> dict[str, str]:
         "OPENAI_BASE_URL": endpoint.openai_url,
         "OPENAI_API_KEY": endpoint.token or DUMMY_TOKEN,
         "OPENAI_MODEL": endpoint.model,
-        "QWEN_CODE_API_TIMEOUT_MS": str(PATIENCE_S * 1000),
+        "QWEN_CODE_API_TIMEOUT_MS": str(target.patience_s * 1000),
         "QWEN_CODE_MAX_OUTPUT_TOKENS": str(target.context.max_output_tokens),
         "QWEN_DISABLE_AUTO_TITLE": "1",
         "QWEN_TELEMETRY_ENABLED": "false",
@@ -375,6 +375,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
+    errand=("-y", "-p", PROMPT),
     configure=configure,
     output_variable="QWEN_CODE_MAX_OUTPUT_TOKENS",
     config_folder=("QWEN_HOME", "~/.qwen"),

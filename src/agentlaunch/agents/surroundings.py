@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ DUMMY_TOKEN = "agentlaunch"  # noqa: S105 - sent to engines that want none, on p
 
 PATIENCE_S = 30 * 60
 """A CPU reads the first prompt for minutes; agents' own limits are 5 and 10 minutes."""
+
+PATIENCE_FACTOR = 3
+"""A promise is an estimate, and a conversation grows: an agent waits this many times as long."""
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
@@ -36,6 +40,11 @@ CODE_VARIABLES: tuple[str, ...] = (
 """Variables that make a shell, git or an interpreter run what they name, in an agent that takes
 its environment from a file of the project (seen: PATH, BASH_ENV, GIT_CONFIG_* and a prefix for the
 shell in Claude Code 2.1.197, GIT_CONFIG_* in Cline 3.0.65)."""
+
+
+def patience_s(first_word_s: float | None) -> int:
+    """How long an agent waits for a silent engine whose first word is promised by then."""
+    return max(PATIENCE_S, math.ceil(PATIENCE_FACTOR * (first_word_s or 0)))
 
 
 def no_proxy(endpoint: Endpoint, environ: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
+    PROMPT,
     UNSET,
     Agent,
     Grammar,
@@ -25,7 +26,7 @@ from agentlaunch.agents.base import (
     Watched,
 )
 from agentlaunch.agents.keys import PROVIDER_KEYS
-from agentlaunch.agents.surroundings import DUMMY_TOKEN, PATIENCE_S, bypass
+from agentlaunch.agents.surroundings import DUMMY_TOKEN, bypass
 from agentlaunch.context import Compaction, Tier
 from agentlaunch.managed import Package
 
@@ -150,7 +151,7 @@ def _routing(target: Target) -> dict[str, str]:
         # Images would else be described by the model that the user's settings name.
         "VIBE_VISION_MODEL": _json(model | {"supports_images": True}),
         "VIBE_COMPACTION_MAX_OUTPUT_TOKENS": str(context.max_output_tokens),
-        "VIBE_API_TIMEOUT": str(PATIENCE_S),
+        "VIBE_API_TIMEOUT": str(target.patience_s),
         "VIBE_API_STREAM_IDLE_TIMEOUT": "0",
     }
 
@@ -216,6 +217,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
+    errand=("-p", PROMPT, "--auto-approve"),
     config_folder=("VIBE_HOME", "~/.vibe"),
     watched=(
         Watched("{config}/config.toml", "toml", redirects=ROUTES),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agentlaunch import files, launch, managed, settings
 from agentlaunch.commands.result import Result
-from agentlaunch.engines import llama_cpp
+from agentlaunch.engines import llama_cpp, llama_cpp_prefixes
 from agentlaunch.errors import UsageError
 from agentlaunch.models import store
 from agentlaunch.settings import Paths
@@ -93,8 +93,15 @@ def found(paths: Paths) -> tuple[Item, ...]:
         what = "unfinished downloads"
         items.append(Item("downloads", what, paths.models, size, ours.remove_leftovers))
     launch.sweep(paths)
+    saved = paths.cache / llama_cpp_prefixes.FOLDER
+    for name, what, folder, keeping in (
+        ("cache", "folder", paths.cache, saved),
+        ("prefixes", "prompts that the engine has read", saved, None),
+    ):
+        size = files.tree_bytes(folder) - (files.tree_bytes(keeping) if keeping else 0)
+        if size:
+            items.append(Item(name, what, folder, size, partial(_remove_tree, folder, keeping)))
     folders = (
-        ("cache", paths.cache),
         ("homes", paths.data / "homes"),
         ("logs", paths.logs),
         ("shells", paths.runtime / launch.ENVIRONMENTS),  # what `env` pointed shells at
@@ -113,10 +120,19 @@ def _stop_engines(paths: Paths) -> None:
         engine.stop(row.key)
 
 
-def _remove_tree(folder: Path) -> None:
+def _remove_tree(folder: Path, keeping: Path | None = None) -> None:
+    """Remove a folder; of one that has another item below it, all but that."""
     import shutil
 
-    shutil.rmtree(folder, ignore_errors=True)
+    if keeping is None or not keeping.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if path != keeping:
+                shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _draw(talk: Talk, items: tuple[Item, ...] | list[Item]) -> None:

@@ -104,6 +104,7 @@ def look(
         skip_proof=skip_proof,
         output_limit_tokens=_output_limit(agent),
         first_word_limit_s=float(values["first_word_limit"].value),
+        saved_prefixes_bytes=int(values["saved_prefixes"].value),
         offline=talk.policy.offline,
     )
     talk.detail("looking at this machine")

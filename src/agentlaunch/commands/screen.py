@@ -117,6 +117,10 @@ def step_text(step: plan.Step) -> str:
         return f"pin {step.context_tokens:,} tokens for {step.base} in the tag {step.tag}{told}"
     if isinstance(step, plan.Load):
         return f"load {step.model} with {step.context_tokens:,} tokens of context"
+    if isinstance(step, plan.Prove):
+        return f"prove that {step.model} can carry the agent (once, within {step.limit_s:g} s)"
+    if isinstance(step, plan.Warm):
+        return f"let the engine read the prompt of {step.agent} while that starts"
     return f"become {step.agent}"
 
 
@@ -147,6 +151,8 @@ def step_json(step: plan.Step) -> dict[str, Any]:
         }
     if isinstance(step, plan.Load):
         return {"kind": step.kind, "model": step.model, "context_tokens": step.context_tokens}
+    if isinstance(step, plan.Prove):
+        return {"kind": step.kind, "model": step.model, "limit_s": step.limit_s}
     return {"kind": step.kind, "agent": step.agent}
 
 

@@ -52,6 +52,8 @@ def run(
         if asked.habit is not None and asked.repeats:
             talk.say(f"as the last time: {asked.habit} ({asked.habit.way_out})")
         asked = replace(asked, allow_remote=allow_remote, rehearsal=dry_run)
+        if not skip_proof:
+            asked = replace(asked, wish=_proven(asked))
         project.check(talk, asked, trust=trust_project)
         made = looking.decide(talk, asked)
         going = resuming.check(talk, asked, made)
@@ -93,6 +95,17 @@ def run(
         if status_file is not None:
             _failed(talk, status_file, error, made, str(flags.get("agent") or "") or None)
         raise
+
+
+def _proven(asked: looking.Asked) -> plan.Wish:
+    """The wish of a launch that is proven before it happens, as the settings bound it."""
+    said = asked.said
+    limit_s = float(said["proof_limit"].value)
+    return replace(
+        asked.wish,
+        proof_limit_s=limit_s,
+        warm_start=said["warm_start"].value == "on",
+    )
 
 
 def _configure(

@@ -72,6 +72,10 @@ class Served:
     """How many other sessions use it."""
     tools: bool | None = None
     """Does its chat template take tools? None when the engine does not say."""
+    restored_tokens: int = 0
+    """How much of an earlier session's prompt the engine holds again."""
+    digest: str | None = None
+    """Which weights these are; None where the engine does not tell."""
 
 
 class Engine(Protocol):

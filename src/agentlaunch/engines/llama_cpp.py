@@ -18,6 +18,7 @@ from typing import Any
 from agentlaunch import files, managed, process, web
 from agentlaunch.endpoint import Endpoint, Wire
 from agentlaunch.engines import llama_cpp_host as host
+from agentlaunch.engines import llama_cpp_prefixes as prefixes
 from agentlaunch.engines.base import EngineState, Loaded, Served, ServeRequest
 from agentlaunch.engines.llama_cpp_faults import last_line, less_context, load_error
 from agentlaunch.engines.llama_cpp_package import PACKAGE, VERSION
@@ -33,6 +34,9 @@ WIRES: tuple[Wire, ...] = ("anthropic_messages", "openai_responses", "openai_cha
 FOLDER = "engines"
 """Below the runtime folder: state files, leases and locks of these processes."""
 
+RESTORE_S = 120.0
+"""A prefix of some GB from a slow disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -42,6 +46,8 @@ class Timing:
     """The process ends so long after the last request or session."""
     sleep_s: int = 300
     """It frees its memory so long after the last request, and wakes by itself."""
+    awake_s: float = 1800.0
+    """It does not sleep under a living session before it has been without work for so long."""
     watch_s: float = 5.0
     load_s: float = 1800.0
     answer_s: float = 15.0
@@ -79,8 +85,11 @@ class LlamaCpp:
 
     name = "embedded"
 
-    def __init__(self, paths: Paths, timing: Timing | None = None) -> None:
+    def __init__(
+        self, paths: Paths, timing: Timing | None = None, keep: prefixes.Keep | None = None
+    ) -> None:
         self._paths = paths
+        self._keep = keep if keep is not None and keep.limit_bytes > 0 else None
         self._timing = timing or Timing()
         self._folder = paths.runtime / FOLDER
 
@@ -164,6 +173,17 @@ class LlamaCpp:
                 former = self._former(key)
                 self._sweep(key, found)
                 found = yield from self._start(key, request, former)
+            restored = 0
+            if self._keep is not None and (not reused or found.asleep):
+                # Where it is awake it may hold something better, which would be lost.
+                yield Progress(f"restoring what {request.model} had read")
+                tokens = self._restore(key, found.endpoint)
+                if tokens is None:  # it hangs or aborted over the file: once more, without
+                    prefixes.remove(self._prefix(key))
+                    former = self._former(key)
+                    self._sweep(key, found)
+                    found = yield from self._start(key, request, former)
+                restored = tokens or 0
             self.take_lease(key, _own_identity())
             props = _props(found.endpoint, self._timing.answer_s)
         return Served(
@@ -174,6 +194,7 @@ class LlamaCpp:
             reused=reused,
             sessions=self._sessions(key, but=os.getpid()),
             tools=_tools(props),
+            restored_tokens=restored,
         )
 
     def take_lease(self, key: str, owner: process.Identity) -> None:
@@ -181,7 +202,10 @@ class LlamaCpp:
         mark = host.start_mark(owner.pid)
         if mark is not None and process.is_alive(owner):
             folder = files.private_dir(self._folder / f"{key}.leases")
-            files.write_json(folder / str(owner), {"pid": owner.pid, "mark": mark})
+            lease: dict[str, object] = {"pid": owner.pid, "mark": mark}
+            if self._keep is not None:
+                lease["prefix"] = self._keep.name
+            files.write_json(folder / str(owner), lease)
 
     def drop_lease(self, key: str) -> None:
         """End this process's own session; the process behind `key` goes on as it did."""
@@ -268,6 +292,47 @@ class LlamaCpp:
     def _sessions(self, key: str, *, but: int | None = None) -> int:
         living = host.living_leases(self._folder / f"{key}.leases")
         return sum(1 for pid, _mark in living if pid != but)
+
+    def _prefix(self, key: str) -> Path:
+        """Where the prefix of this session is kept."""
+        assert self._keep is not None
+        return prefixes.file_of(self._paths.cache / prefixes.FOLDER, key, self._keep.name)
+
+    def _restore(self, key: str, endpoint: Endpoint) -> int | None:
+        """Tokens that the engine holds again: 0 where nothing sound is saved or the engine refuses
+        it, None where it gave no answer."""
+        path = self._prefix(key)
+        if prefixes.sound(path) is None:
+            return 0
+        try:
+            reply = web.request(
+                "POST",
+                f"{endpoint.base_url}/slots/0?action=restore",
+                json_body={"filename": path.name},
+                headers={"Authorization": f"Bearer {endpoint.token}"},
+                deadline_s=RESTORE_S,
+            )
+            if reply.status != 200:
+                return 0
+            tokens = int(reply.json()["n_restored"])
+            os.utime(path)  # the oldest go first
+        except web.WebFault:
+            return None
+        except (OSError, KeyError, TypeError, ValueError):
+            return 0
+        return tokens
+
+    def _prefixes(self, key: str) -> dict[str, object] | None:
+        """What the process needs to save prefixes; None where they are not kept."""
+        if self._keep is None:
+            return None
+        folder = self._prefix(key).parent
+        files.private_tree(self._paths.cache, folder)
+        return {
+            "folder": str(folder),
+            "limit_bytes": self._keep.limit_bytes,
+            "awake_s": self._timing.awake_s,
+        }
 
     # --- starting --------------------------------------------------------------------------
 
@@ -387,6 +452,7 @@ class LlamaCpp:
             "state_file": str(self._folder / f"{key}.json"),
             "leases": str(self._folder / f"{key}.leases"),
             "lock": str(self._folder / f"{key}.lock"),
+            "prefixes": self._prefixes(key),
         }
 
 

@@ -25,6 +25,8 @@ PORT_TRIES = 20
 PORT_WAIT_S = 0.1
 ENGINE_MISSING = 4
 SERVER_DIED = 5
+ASK_S = 60
+"""How long an answer to us may take: a save waits for the request at work."""
 
 MOST_CACHE_MIB = 8192
 LEAST_CACHE_MIB = 256
@@ -142,6 +144,8 @@ def load(config: dict[str, Any]) -> Any:
     params.endpoint_metrics = True
     params.sleep_idle_seconds = config["sleep_s"]
     params.cache_ram_mib = cache_mib(Path(config["path"]).stat().st_size)
+    if config["prefixes"]:
+        params.slot_save_path = config["prefixes"]["folder"] + "/"
     try:
         return xllamacpp.Server(params)
     except (RuntimeError, ValueError, OSError, MemoryError) as error:
@@ -202,9 +206,12 @@ def watch(config: dict[str, Any], port: int) -> str:
     leases = Leases(Path(config["leases"]))
     state_file = Path(config["state_file"])
     used_at, last_counts = time.monotonic(), ""
+    keeper = keeper_of(config, port)
     while True:
         time.sleep(config["watch_s"])
         counts = activity(port, config["token"])
+        if keeper is not None:
+            keeper.look(counts, alive=leases.alive())
         if counts != last_counts or leases.alive():
             used_at, last_counts = time.monotonic(), counts
         owner = owner_of(state_file)
@@ -217,6 +224,45 @@ def watch(config: dict[str, Any], port: int) -> str:
                 state_file.unlink(missing_ok=True)
                 shutil.rmtree(config["leases"], ignore_errors=True)
                 return f"ended: idle for {config['idle_s']:g} s and no session lives"
+
+
+def keeper_of(config: dict[str, Any], port: int) -> Any:
+    """What saves prefixes, where they are kept: a file beside this one, which is no package."""
+    import importlib.util
+
+    name = "llama_cpp_prefixes"
+    beside = Path(__file__).resolve().with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, beside)
+    if not config["prefixes"] or spec is None or spec.loader is None:
+        return None
+    sys.modules[name] = prefixes = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(prefixes)
+
+    def send(method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
+        return asked(port, config["token"], method, path, body)
+
+    return prefixes.Keeper(config["prefixes"], Path(config["leases"]), send, say)
+
+
+def asked(
+    port: int, token: str, method: str, path: str, body: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """The server's answer to one request of ours (a list under "slots"); None when it has none."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ASK_S)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    try:
+        connection.request(method, path, json.dumps(body) if body else None, headers)
+        reply = connection.getresponse()
+        answer = json.loads(reply.read())
+    except (OSError, http.client.HTTPException, ValueError, RecursionError):
+        return None
+    finally:
+        connection.close()
+    if reply.status != 200:
+        return None
+    return answer if isinstance(answer, dict) else {"slots": answer}
 
 
 def activity(port: int, token: str) -> str:

@@ -12,11 +12,11 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from agentlaunch import files, managed, process, records, survey
 from agentlaunch.agents.base import Handover, Link, Unset
-from agentlaunch.engines import llama_cpp, remote
+from agentlaunch.engines import llama_cpp, llama_cpp_prefixes, remote
 from agentlaunch.engines.base import Served, ServeRequest
 from agentlaunch.errors import (
     AgentlaunchError,
@@ -26,13 +26,16 @@ from agentlaunch.errors import (
     Terminated,
 )
 from agentlaunch.launch import pull
-from agentlaunch.models import sampling, store
+from agentlaunch.models import identity, sampling, store
 from agentlaunch.models.refs import parse_ref
-from agentlaunch.plan import Install, LaunchPlan, Places, Pull, handover, served_name
+from agentlaunch.plan import Install, LaunchPlan, Places, Prove, Pull, handover, served_name
 from agentlaunch.settings import Paths
 from agentlaunch.survey import leftovers
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_seconds
+
+if TYPE_CHECKING:
+    from agentlaunch.launch.proving import Proven
 
 LAUNCHES, ENVIRONMENTS = leftovers.PRIVATE
 """Folders below the runtime folder: private files of launches, and of shells (`env`)."""
@@ -45,6 +48,7 @@ class Ready:
     plan: LaunchPlan
     served: Served
     handover: Handover
+    proven: Proven | None = None
     undo: contextlib.ExitStack = dataclasses.field(
         default_factory=contextlib.ExitStack, repr=False, compare=False
     )
@@ -83,6 +87,8 @@ def prepare(
 ) -> Ready:
     """Everything before the hand-over: each step said as it ends, each failure an error.
 
+    Proven is what the plan wants proven (`Prove`).
+
     An engine that is started for it ends after `idle_minutes` without work and sessions. `--yes`
     agrees to no download of more than `max_download_bytes`.
     """
@@ -100,10 +106,30 @@ def prepare(
         talk.warn(text, code=code)
     with contextlib.ExitStack() as undo:
         served, plan = _serve(
-            plan, talk, paths, idle_minutes, insecure=insecure, limit_bytes=limit, undo=undo
+            plan, talk, paths, where, idle_minutes, insecure=insecure, limit_bytes=limit, undo=undo
         )
-        given = handover(plan.wish, agent, served.endpoint, plan.context, where)
-        return Ready(dataclasses.replace(plan, agent=agent), served, given, undo.pop_all())
+        plan = dataclasses.replace(plan, agent=agent)
+        proven = _prove(plan, served, talk, paths, where)
+        promise_s = proven.first_word_s if proven is not None else None
+        given = handover(
+            plan.wish, agent, served.endpoint, plan.context, where, first_word_s=promise_s
+        )
+        return Ready(plan, served, given, proven, undo.pop_all())
+
+
+def _prove(
+    plan: LaunchPlan, served: Served, talk: Talk, paths: Paths, where: Places
+) -> Proven | None:
+    """What the plan wants proven, insisted on; None where it wants nothing."""
+    step = next((step for step in plan.steps if isinstance(step, Prove)), None)
+    if step is None:
+        return None
+    from agentlaunch.launch import proving  # its rooms cost milliseconds that others need not pay
+    from agentlaunch.proof.check import Budget
+
+    proven = proving.prove(plan, served, talk, paths, where, budget=Budget(step.limit_s))
+    proving.insist(proven, talk)
+    return proven
 
 
 def version_remarks(state: survey.AgentState) -> list[tuple[str, str]]:
@@ -228,6 +254,7 @@ def _serve(
     plan: LaunchPlan,
     talk: Talk,
     paths: Paths,
+    where: Places,
     idle_minutes: int,
     *,
     insecure: bool,
@@ -256,7 +283,9 @@ def _serve(
         talk.say(f"{plan.remote.url} serves {served.endpoint.model}")
         return served, plan
     request = _request(plan, paths)
-    engine = llama_cpp.LlamaCpp(paths, llama_cpp.Timing(idle_s=60.0 * idle_minutes))
+    engine = llama_cpp.LlamaCpp(
+        paths, llama_cpp.Timing(idle_s=60.0 * idle_minutes), _kept(plan, where)
+    )
     served = talk.follow(engine.serve(request))
     took = format_seconds(time.monotonic() - begun)
     if served.reused:
@@ -265,7 +294,18 @@ def _serve(
     else:
         talk.say(f"loaded {served.endpoint.model} with {served.context_tokens:,} tokens ({took})")
     _refuse_without_tools(plan, served)
+    if request.path is not None:
+        served = dataclasses.replace(served, digest=identity.digest_of(request.path))
     return served, plan
+
+
+def _kept(plan: LaunchPlan, where: Places) -> llama_cpp_prefixes.Keep | None:
+    """What is read of this agent's prompt, in this tier and folder, is kept for the next launch."""
+    wish = plan.wish
+    if not wish.saved_prefixes_bytes:
+        return None
+    name = llama_cpp_prefixes.name_of(wish.agent.name, plan.context.tier.name, str(where.project))
+    return llama_cpp_prefixes.Keep(name, wish.saved_prefixes_bytes)
 
 
 def _refuse_without_tools(plan: LaunchPlan, served: Served) -> None:

@@ -6,28 +6,19 @@ import contextlib
 import hashlib
 import os
 import re
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import agentlaunch
 from agentlaunch import files, process
+from agentlaunch.launch import own_code
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.progress import Progress, Work
 from agentlaunch.settings import Paths
 
 _LOCK_S = 10.0
 _LOOK_S = 0.5
-
-_START = (
-    "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from agentlaunch.cli import main; sys.exit(main())"
-)
-"""`python -m agentlaunch` would import from the folder that it is started in before it imports
-from anywhere else. Isolated (`-I`) it imports from neither there nor a folder of the environment's,
-nor from the user's own site-packages: where we lie there, that folder is named, as the last."""
 
 SPARE_SHARE, SPARE_BYTES = 0.02, 50_000_000
 """What a download may exceed its agreed size by: sizes of the catalog are rounded."""
@@ -117,8 +108,7 @@ def log_of(name: str, paths: Paths) -> Path:
 
 
 def _command(ref: str, engine: str, *, insecure: bool) -> Sequence[str]:
-    folder = Path(agentlaunch.__file__).resolve().parents[1]
-    argv = [sys.executable, "-I", "-c", _START, str(folder), "models", "pull", ref, "--yes"]
+    argv = [*own_code.argv("agentlaunch.cli"), "models", "pull", ref, "--yes"]
     # The launch that starts it has the user's word for its server, perhaps only for this once.
     return [*argv, "--engine", engine, "--allow-remote", *(["--insecure"] if insecure else [])]
 

@@ -73,7 +73,15 @@ def serve(
         endpoint = Endpoint(found.client.url, found.version.wires, name, token)
         shown = found.client.show(name)
         tools = None if shown.capabilities is None else "tools" in shown.capabilities
-        served = Served(NAME, endpoint, held.context_tokens, found.version.text, False, tools=tools)
+        served = Served(
+            NAME,
+            endpoint,
+            held.context_tokens,
+            found.version.text,
+            False,
+            tools=tools,
+            digest=_digest(plan.model.id, found.client),
+        )
         kept = mine.pop_all()
         if undo is not None:
             undo.enter_context(kept)
@@ -165,6 +173,15 @@ def _load(plan: LaunchPlan, tries: Tries, talk: Talk) -> tuple[LaunchPlan, str, 
         there = held
     tries.clear(name)
     return first, name, there
+
+
+def _digest(model: str, client: Client) -> str | None:
+    """Which weights these are: by the base, since every context has a tag of its own."""
+    with contextlib.suppress(AgentlaunchError):
+        return next(
+            (row.digest for row in client.tags() if replies.same_model(row.name, model)), None
+        )
+    return None
 
 
 def _spilled_bytes(plan: LaunchPlan, held: Loaded) -> int:

@@ -26,7 +26,17 @@ from agentlaunch.plan.sizing import (
     terms_of,
     trained_context,
 )
-from agentlaunch.plan.steps import Derive, HandOver, Install, Load, Pull, StartEngine, Step
+from agentlaunch.plan.steps import (
+    Derive,
+    HandOver,
+    Install,
+    Load,
+    Prove,
+    Pull,
+    StartEngine,
+    Step,
+    Warm,
+)
 from agentlaunch.plan.wish import Places, Wish, context_for
 from agentlaunch.survey import Survey, Weights
 
@@ -43,9 +53,11 @@ __all__ = [
     "Load",
     "Meanwhile",
     "Places",
+    "Prove",
     "Pull",
     "StartEngine",
     "Step",
+    "Warm",
     "Wish",
     "candidate_of",
     "choose_engine",
@@ -87,15 +99,26 @@ def make_plan(
             hint="`agentlaunch agents` lists those that can",
         )
     if remote is not None:
-        return remote_plan(survey, wish, places, remote)
-    if ollama is not None:
+        made = remote_plan(survey, wish, places, remote)
+    elif ollama is not None:
         made = ollama_plan(survey, wish, places, ollama, weights)
     else:
         made = embedded_plan(survey, wish, places, weights)
+    made = replace(made, steps=with_proof(made.steps, wish, served_name(made.model.id)))
     if chosen is None:
         return made
     warnings = made.warnings if chosen.warning is None else (chosen.warning, *made.warnings)
     return replace(made, because=(*made.because, chosen.because), warnings=warnings)
+
+
+def with_proof(steps: tuple[Step, ...], wish: Wish, model: str) -> tuple[Step, ...]:
+    """The same steps with what stands between a served model and its agent."""
+    extra: list[Step] = []
+    if wish.proof_limit_s is not None:
+        extra.append(Prove(model, wish.proof_limit_s))
+    if wish.warm_start and wish.agent.rehearsal is not None:
+        extra.append(Warm(wish.agent.name))
+    return (*steps[:-1], *extra, *steps[-1:])
 
 
 def with_reasons(

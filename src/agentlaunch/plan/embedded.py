@@ -82,7 +82,7 @@ def embedded_plan(
         warnings=(
             *model_warnings(chosen, weights, wish, context),
             *trained_warning(wish, chosen, context),
-            *context_warning(context),
+            *context_warning(context, wish, WIRES),
         ),
         choice=choice,
         lighter=lighter_where_slow(survey, wish, candidate),

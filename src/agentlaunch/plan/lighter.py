@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from agentlaunch.agents import AGENTS
 from agentlaunch.agents.base import Agent
+from agentlaunch.endpoint import Wire
 from agentlaunch.errors import MachineCannot
 from agentlaunch.models.candidate import Candidate, is_slow
 from agentlaunch.models.choose import Choice
@@ -41,6 +42,35 @@ def lighter(
         if pick is not None and not is_slow(pick.speed, wish.first_word_limit_s):
             return Lighter(agent, pick)
     return None
+
+
+def lighter_in(
+    tokens: int,
+    wires: Collection[Wire],
+    wish: Wish,
+    agents: Iterable[Agent] = tuple(AGENTS.values()),
+) -> Agent | None:
+    """The agent nearest in size to the one asked for that works in a window of so many tokens, on
+    a server that speaks these wires; None where there is none."""
+    fitting = [
+        agent
+        for agent in agents
+        if agent.local
+        and agent.support != "documented"
+        and 0 < agent.min_context_tokens <= tokens
+        and agent.min_context_tokens < wish.agent.min_context_tokens
+        and set(agent.wires) & set(wires)
+    ]
+    return max(fitting, key=lambda row: row.first_request_tokens, default=None)
+
+
+def says_lighter(agent: Agent, rest: str = "") -> str:
+    """That agent as a way out, with its figures; `rest` are options that lead to this server."""
+    return (
+        f"a lighter agent: `agentlaunch up {agent.name}{rest}` "
+        f"works from {agent.min_context_tokens:,} tokens on "
+        f"(its first request takes {agent.tiers[-1].interactive_tokens:,})"
+    )
 
 
 def lighter_where_slow(survey: Survey, wish: Wish, candidate: Candidate) -> Lighter | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentlaunch.agents.base import Handover, Target, own_folder
+from agentlaunch.agents.surroundings import patience_s
 from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.ollama.facts import OllamaFacts
@@ -76,9 +77,16 @@ def check_disk(survey: Survey, steps: list[Step]) -> None:
 
 
 def handover(
-    wish: Wish, agent: AgentState, endpoint: Endpoint, context: ContextPlan, places: Places
+    wish: Wish,
+    agent: AgentState,
+    endpoint: Endpoint,
+    context: ContextPlan,
+    places: Places,
+    *,
+    first_word_s: float | None = None,
 ) -> Handover:
-    """What the agent would become with this endpoint; asked again with the real one."""
+    """What the agent would become with this endpoint; asked again with the real one, and with the
+    promise that was made of its first word."""
     binary = str(agent.path) if agent.path is not None else wish.agent.binary
     return wish.agent.prepare(
         Target(
@@ -95,6 +103,7 @@ def handover(
             own_folder=own_folder(wish.agent, places.environ),
             project=places.project,
             thinking_off=sampling.for_model(endpoint.model).thinking_off,
+            patience_s=patience_s(first_word_s),
         )
     )
 

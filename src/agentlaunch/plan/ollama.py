@@ -68,7 +68,7 @@ def ollama_plan(
     warnings = [
         *model_warnings(chosen, weights, wish, context),
         *trained_warning(asked, chosen, context),
-        *context_warning(context),
+        *context_warning(context, wish, facts.wires),
         *_security(facts),
     ]
     if not facts.is_here:

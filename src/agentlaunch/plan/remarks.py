@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from agentlaunch.context import ContextPlan
+from agentlaunch.endpoint import Wire
 from agentlaunch.engines.ollama import life
 from agentlaunch.models.candidate import is_slow
 from agentlaunch.models.denied import WHOSE
+from agentlaunch.plan.lighter import lighter_in, says_lighter
 from agentlaunch.plan.sizing import Chosen, gpu_usable
 from agentlaunch.plan.wish import Wish
 from agentlaunch.survey import Survey, Weights
@@ -76,6 +80,12 @@ def trained_warning(wish: Wish, chosen: Chosen, context: ContextPlan) -> list[tu
     return [("context-smaller", text)]
 
 
-def context_warning(context: ContextPlan) -> list[tuple[str, str]]:
-    """The contract's own warning as a row."""
-    return [("small-context", context.warning)] if context.warning else []
+def context_warning(
+    context: ContextPlan, wish: Wish, wires: Collection[Wire]
+) -> list[tuple[str, str]]:
+    """The contract's own warning as a row, with the agent that would do on this server."""
+    if not context.warning:
+        return []
+    other = lighter_in(context.engine_tokens, wires, wish)
+    text = context.warning + (f"; {says_lighter(other)}" if other is not None else "")
+    return [("small-context", text)]

@@ -9,6 +9,7 @@ from agentlaunch.endpoint import HIDDEN
 from agentlaunch.engines.presets import of_kind
 from agentlaunch.engines.remote_facts import RemoteFacts, RemoteModel
 from agentlaunch.errors import EngineFailed, NotSupported, UsageError
+from agentlaunch.plan.lighter import lighter_in, says_lighter
 from agentlaunch.plan.made import LaunchPlan, agent_install, handover
 from agentlaunch.plan.remarks import context_warning
 from agentlaunch.plan.sizing import Chosen
@@ -37,7 +38,7 @@ def remote_plan(survey: Survey, wish: Wish, places: Places, facts: RemoteFacts) 
         raise EngineFailed(
             f"{facts.url} serves {model.name} with a context of {tokens:,} tokens; "
             f"{wish.agent.title} needs {wish.agent.min_context_tokens:,} to work",
-            hint="start it with a larger context, or go on anyway with --model or --context",
+            hint=_in_a_small_window(facts, wish, tokens),
             code="context-too-small",
         )
     if model.tools is False and wish.agent.needs_tools:
@@ -64,7 +65,7 @@ def remote_plan(survey: Survey, wish: Wish, places: Places, facts: RemoteFacts) 
         steps=steps,
         handover=handover(wish, agent, endpoint, context, places),
         because=_because(wish, facts, model, tokens),
-        warnings=(*warnings, *context_warning(context)),
+        warnings=(*warnings, *context_warning(context, wish, facts.wires)),
     )
 
 
@@ -91,6 +92,13 @@ def context_of(facts: RemoteFacts, model: RemoteModel, asked: int | None) -> int
         hint=hint,
         code="needs-context",
     )
+
+
+def _in_a_small_window(facts: RemoteFacts, wish: Wish, tokens: int) -> str:
+    other = lighter_in(tokens, facts.wires, wish)
+    ways = [] if other is None else [says_lighter(other, f" --engine {facts.url}")]
+    ways += ["start it with a larger context", "go on anyway with --model or --context"]
+    return "; or ".join(ways)
 
 
 def _within(wish: Wish, model: RemoteModel) -> Wish:

@@ -58,6 +58,23 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Prove:
+    """Show that this model on this engine can carry the agent; once, then it is remembered."""
+
+    model: str
+    limit_s: float
+    kind: Literal["prove"] = "prove"
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """Let the engine read the agent's own prompt while the agent starts."""
+
+    agent: str
+    kind: Literal["warm"] = "warm"
+
+
+@dataclass(frozen=True, slots=True)
 class HandOver:
     """Become the agent."""
 
@@ -65,4 +82,4 @@ class HandOver:
     kind: Literal["hand-over"] = "hand-over"
 
 
-Step = Install | Pull | StartEngine | Derive | Load | HandOver
+Step = Install | Pull | StartEngine | Derive | Load | Prove | Warm | HandOver

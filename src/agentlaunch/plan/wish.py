@@ -23,6 +23,12 @@ class Wish:
     home: Home = "own"
     args: tuple[str, ...] = ()
     skip_proof: bool = False
+    proof_limit_s: float | None = None
+    """How long the proof before the launch may take; None where nothing is proven."""
+    warm_start: bool = False
+    """Is the engine to read the agent's own prompt while the agent starts?"""
+    saved_prefixes_bytes: int = 0
+    """What saved prompts may take on the disk; 0 keeps none."""
     output_limit_tokens: int | None = None
     """The user's own cap on one reply, from the agent's own variable."""
     first_word_limit_s: float = 60.0

@@ -21,6 +21,15 @@ Event = tuple[float, dict[str, Any]]
 _DATA = b"data:"
 
 
+class Answered(EngineFailed):
+    """The server refused this request: another status than 200, or an error among the events."""
+
+    def __init__(self, message: str, *, status: int, said: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, code="engine-error")
+        self.status = status
+        self.said = said
+
+
 def events(
     endpoint: Endpoint,
     path: str,
@@ -60,11 +69,18 @@ def events(
                     code="not-a-stream",
                 )
     except web.WebFault as fault:
-        if fault.kind == "timeout":
-            raise _too_slow(endpoint, deadline_s) from fault
-        if fault.kind == "broken":
-            raise cut(endpoint) from fault
-        raise EngineFailed(str(fault), hint="is the engine running at this address?") from fault
+        raise failed(endpoint, fault, deadline_s) from fault
+
+
+def failed(endpoint: Endpoint, fault: web.WebFault, deadline_s: float) -> EngineFailed:
+    """The error that an exchange without a usable answer is."""
+    if fault.kind == "timeout":
+        return _too_slow(endpoint, deadline_s)
+    if fault.kind == "broken":
+        return cut(endpoint)
+    if fault.kind == "not-json":
+        return EngineFailed(f"{endpoint.base_url}: {fault}", code="reply-broken")
+    return EngineFailed(str(fault), hint="is the engine running at this address?")
 
 
 def cut(endpoint: Endpoint) -> EngineFailed:
@@ -106,7 +122,8 @@ def _parsed(endpoint: Endpoint, text: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise EngineFailed(f"{endpoint.base_url} sent an event that is no object")
     if value.get("error"):
-        raise EngineFailed(f"{endpoint.base_url} failed: {_message(value)}", code="engine-error")
+        said = _message(value)
+        raise Answered(f"{endpoint.base_url} failed: {said}", status=200, said=said)
     return value
 
 
@@ -134,10 +151,11 @@ def refusal(endpoint: Endpoint, path: str, reply: web.Reply, body: bytes) -> Age
         text = _message(json.loads(body))
     except (ValueError, RecursionError):
         text = ""
-    return EngineFailed(
+    return Answered(
         f"{url}{path} answered {reply.status}" + (f": {text}" if text else ""),
+        status=reply.status,
+        said=text,
         hint="see the server's own log",
-        code="engine-error",
     )
 
 

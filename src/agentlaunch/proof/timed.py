@@ -15,6 +15,7 @@ from agentlaunch import web
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.errors import EngineFailed, NotSupported
 from agentlaunch.proof import stream
+from agentlaunch.proof.asking import MARK
 
 Method = Literal["server", "clock"]
 
@@ -181,7 +182,7 @@ class ByTheClock:
     def ask(self, prompt_tokens: int, decode_tokens: int, *, deadline_s: float) -> Asking:
         words = max(1, round(prompt_tokens * self._words_per_token))
         wire = _WIRES[self._wire()]
-        content = f"{_text(secrets.token_hex(8), words)}\n\n{TASK}"
+        content = f"{_text(secrets.token_hex(8), words)}\n\n{TASK} ({MARK})"
         body = wire.body(self.endpoint.model, content, decode_tokens, ignore_eos=self.ignore_eos)
         seen = _Seen()
         asked_at = self.clock()

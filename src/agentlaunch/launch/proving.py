@@ -1,0 +1,260 @@
+"""Prove a served model before the launch: what was proven is remembered and not measured again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentlaunch.engines.base import Served
+from agentlaunch.errors import AgentlaunchError, CheckFailed, EngineFailed
+from agentlaunch.launch import prompt, rehearsal
+from agentlaunch.plan import LaunchPlan, Places
+from agentlaunch.proof import first_word, tool_call
+from agentlaunch.proof.check import NAMES, Budget, Check, Name
+from agentlaunch.proof.remembered import Subject, recall, remember
+from agentlaunch.records import Records
+from agentlaunch.settings import Paths
+from agentlaunch.talk import Talk
+
+LLAMA_CPP = ("embedded", "llama.cpp")
+"""Engines that time each request themselves."""
+OF_THE_PROMPT: tuple[Name, ...] = ("truncation", "prefix", "first-word")
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The checks of a served model for one agent."""
+
+    checks: tuple[Check, ...]
+    remembered: bool = False
+    """Nothing had to be measured now."""
+    warm: bool = False
+    """The engine has just read the agent's own prompt."""
+
+    @property
+    def broken(self) -> tuple[Check, ...]:
+        """What stops a launch."""
+        return tuple(row for row in self.checks if row.status == "error")
+
+    def of(self, name: Name) -> Check | None:
+        """One check by its name."""
+        return next((row for row in self.checks if row.name == name), None)
+
+    @property
+    def first_word_s(self) -> float | None:
+        """The promise, in seconds; None where it was not measured."""
+        check = self.of("first-word")
+        value = check.measured.get("first_word_s") if check is not None else None
+        return float(value) if isinstance(value, int | float) else None
+
+
+def prove(
+    plan: LaunchPlan,
+    served: Served,
+    talk: Talk,
+    paths: Paths,
+    where: Places,
+    *,
+    budget: Budget,
+    again: bool = False,
+    whole: bool = False,
+) -> Proven:
+    """Tool calls first, then the agent's own prompt: cut or whole, cached or not, how soon.
+
+    `again` measures what is remembered too; `whole` sends the agent's full prompt even where that
+    takes longer than the budget (`agentlaunch prove`), else the launch leaves it to the warm start.
+    """
+    store, subject = Records(paths.state), subject_of(plan, served)
+    known = {} if again else recall(store, subject)
+    checks = dict(known)
+    if "tool-call" not in checks and plan.wish.agent.needs_tools:
+        work = tool_call.prove(
+            served.endpoint, subject.wire, budget=budget, tools_known=served.tools
+        )
+        checks["tool-call"] = talk.follow(work)
+    warm = False
+    gate = checks.get("tool-call")
+    if gate is not None and gate.status == "error":
+        below = "not measured: the layer below, tool calls, does not work"
+        checks |= {name: Check(name, "skipped", below) for name in OF_THE_PROMPT}
+    elif "first-word" not in checks:  # what else is missing, the warm start finds out
+        job = job_of(plan, served, subject, gate)
+        rows, warm = _of_the_prompt(plan, served, job, talk, paths, where, budget, whole=whole)
+        checks |= {row.name: row for row in rows}
+    found = tuple(checks[name] for name in NAMES if name in checks)
+    if checks != known:
+        remember(store, subject, found)
+    return Proven(found, remembered=checks == known, warm=warm)
+
+
+def subject_of(plan: LaunchPlan, served: Served) -> Subject:
+    """What is proven, by everything that could make another proof necessary."""
+    state, elsewhere = plan.agent, plan.remote is not None or not served.endpoint.is_loopback
+    wires = state.agent.wires
+    wire = next((wire for wire in wires if wire in served.endpoint.wires), wires[0])
+    kind = plan.remote.kind if plan.remote is not None else served.engine
+    return Subject(
+        model=served.endpoint.model,
+        model_digest=served.digest or served.endpoint.model,
+        engine=kind,
+        engine_version=served.version,
+        url=served.endpoint.base_url if elsewhere else None,
+        wire=wire,
+        agent=state.agent.name,
+        agent_version=state.version,
+        tier=plan.context.tier.name,
+        context_tokens=plan.context.engine_tokens,
+    )
+
+
+def job_of(plan: LaunchPlan, served: Served, subject: Subject, gate: Check | None) -> prompt.Job:
+    """What the agent's own prompt is measured with."""
+    measured = gate.measured if gate is not None else {}
+    tokens, length = measured.get("prompt_tokens"), measured.get("prompt_characters")
+    rate: float | None = None
+    if isinstance(tokens, int) and isinstance(length, int) and length > 0:
+        rate = tokens / length
+    return prompt.Job(
+        endpoint=served.endpoint,
+        wire=subject.wire,
+        engine=subject.engine,
+        allocated_tokens=served.context_tokens,
+        window_tokens=plan.context.agent_window_tokens,
+        first_word_limit_s=plan.wish.first_word_limit_s,
+        way_out=_way_out(plan),
+        tools_ignored=served.tools is False or measured.get("verdict") == "tools-ignored",
+        slots=1 if subject.engine == "embedded" else None,
+        rewinds=_rewinds(plan),
+        tokens_per_character=rate,
+    )
+
+
+def _of_the_prompt(
+    plan: LaunchPlan,
+    served: Served,
+    job: prompt.Job,
+    talk: Talk,
+    paths: Paths,
+    where: Places,
+    budget: Budget,
+    *,
+    whole: bool,
+) -> tuple[tuple[Check, ...], bool]:
+    """Speed first, in two seconds; then the agent's own first request, if there is time for it.
+    Also whether the engine has read that now."""
+    if plan.remote is not None and plan.remote.preset is not None and plan.remote.preset.hosted:
+        text = "not measured: a large prompt would be paid for"
+        return tuple(Check(name, "skipped", text) for name in OF_THE_PROMPT), False
+    speed = talk.follow(
+        first_word.measure(
+            job.endpoint,
+            llama_cpp=job.engine in LLAMA_CPP,
+            context_tokens=job.allocated_tokens or job.window_tokens,
+            budget=budget,
+        )
+    )
+    about = _first_request_tokens(plan)
+    sooner = proposals(plan, speed)
+    expected_s = speed.first_word_s(about) if speed is not None else None
+    reason = f"the prompt of {plan.agent.agent.title} itself was not recorded"
+    if whole or expected_s is None or expected_s < budget.left_s:
+        recording = rehearsal.find(plan, paths, where)
+        if recording is None:
+            recording = talk.follow(rehearsal.record(plan, served, paths, where))
+        if recording is not None:
+            work = prompt.measure(job, recording, budget, speed=speed, sooner=sooner)
+            rows = talk.follow(work)
+            return rows, any(row.name == "truncation" and row.status == "ok" for row in rows)
+    else:
+        reason = f"left to the warm start: it takes {first_word.seconds(expected_s)}"
+    word = first_word.judge(
+        speed,
+        prompt_tokens=about,
+        measured_s=None,
+        limit_s=job.first_word_limit_s,
+        sooner=sooner,
+    )
+    left: tuple[Name, ...] = ("truncation", "prefix")
+    return (*(Check(name, "skipped", f"not measured: {reason}") for name in left), word), False
+
+
+def _first_request_tokens(plan: LaunchPlan) -> int:
+    tier = plan.context.tier
+    headless = plan.wish.agent.is_headless(plan.wish.args)
+    return tier.headless_tokens if headless else tier.interactive_tokens
+
+
+def proposals(plan: LaunchPlan, speed: first_word.Speed | None) -> tuple[tuple[str, float], ...]:
+    """Ways to an earlier first word, each with about how many seconds it takes then."""
+    rows: list[tuple[str, float]] = []
+    for tier in plan.wish.agent.tiers:
+        if tier.interactive_tokens < plan.context.tier.interactive_tokens and speed is not None:
+            then_s = speed.first_word_s(tier.interactive_tokens)
+            if then_s is not None:
+                rows.append(("--slim on", then_s))
+    choice = plan.choice
+    fast = choice.fast if choice is not None else None
+    if fast is not None and fast.id != plan.model.id and fast.speed.first_word_s is not None:
+        rows.append((f"--model {fast.id}", fast.speed.first_word_s.middle))
+    return tuple(rows)
+
+
+def _way_out(plan: LaunchPlan) -> str:
+    """How this engine gets a larger context, or the agent a smaller prompt."""
+    slim = "" if plan.context.slim or len(plan.wish.agent.tiers) < 2 else "--slim on, or "
+    if plan.remote is not None:
+        preset = plan.remote.preset
+        return slim + (preset.context_hint if preset is not None else "start it with more context")
+    return f"{slim}a larger --context, or a lighter agent: agentlaunch agents"
+
+
+def _rewinds(plan: LaunchPlan) -> bool | None:
+    """None where the model's shape is not known."""
+    weights = plan.model.weights
+    shape = weights.file.shape if weights is not None and weights.file is not None else None
+    if shape is None:
+        return None
+    return all(layer.window_tokens is None and not layer.state_bytes for layer in shape.layers)
+
+
+def _remembered(proven: Proven) -> str:
+    """What was proven at another time, in a line."""
+    names: tuple[Name, ...] = ("tool-call", "truncation", "prefix")
+    done = [name.replace("-", " ") for name in names if proven.of(name) is not None]
+    first_s = proven.first_word_s
+    word = f"; {first_word.seconds(first_s)} to the first word" if first_s is not None else ""
+    return f"{', '.join(done) or 'speed'} proven before{word}"
+
+
+def insist(proven: Proven, talk: Talk) -> None:
+    """Say what was proven. Where a check is broken, a person may launch anyway; else the launch
+    ends: `EngineFailed` for a cut prompt, `CheckFailed` for anything else."""
+    for check in proven.checks:
+        if check.status == "warning" and not proven.remembered:
+            talk.warn(sentence(check), code=f"proof-{check.name}")
+        elif check.status == "ok" and not proven.remembered:
+            talk.say(f"proof    {check.message}")
+        elif check.status == "skipped":
+            talk.detail(f"proof    {check.name}: {check.message}")
+    if not proven.broken:
+        if proven.remembered:
+            talk.say(f"proof    {_remembered(proven)}")
+        return
+    first = proven.broken[0]
+    if talk.may_ask and not talk.policy.yes:
+        talk.say(f"proof    {sentence(first)}")
+        if talk.ask("Launch anyway?", flag="--skip-proof", default=False):
+            return
+    raise failure(first)
+
+
+def failure(check: Check) -> AgentlaunchError:
+    """The end that a broken check is."""
+    hint = f"{check.remedy}; --skip-proof launches anyway" if check.remedy else "--skip-proof"
+    if check.name == "truncation":
+        return EngineFailed(check.message, hint=hint, code="prompt-truncated")
+    return CheckFailed(check.message, hint=hint, code="proof-failed")
+
+
+def sentence(check: Check) -> str:
+    """A check for a person: what was found, and the way out."""
+    return check.message + (f": {check.remedy}" if check.remedy else "")
