@@ -302,7 +302,7 @@ def agents_install(
 
 def engines(
     talk: Talk,
-    watch: Annotated[bool, typer.Option("--watch", help="Repeat every two seconds.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Live numbers, each second.")] = False,
 ) -> Result | None:
     """What serves models here, and what is loaded."""
     from agentlaunch.commands import engines as command
@@ -370,6 +370,44 @@ def bench(
 
     flags = {"engine": engine, "context": context, "kv_cache": kv_cache}
     return command.run(talk, ref, flags, runs=runs, allow_remote=allow_remote)
+
+
+def prove(
+    talk: Talk,
+    agent: AgentName = None,
+    model: Model = None,
+    engine: EngineName = None,
+    context: ContextSize = None,
+    kv_cache: KvCache = None,
+    slim: Slim = None,
+    home: HomeKind = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write it down, without secrets and names."),
+    ] = None,
+    task_limit: Annotated[
+        float, typer.Option("--task-limit", metavar="SECONDS", help="For the agent's one task.")
+    ] = 300,
+    insecure: Insecure = False,
+    allow_remote: AllowRemote = False,
+    trust_project: TrustProject = False,
+) -> Result | None:
+    """Prove that model, engine and agent work together."""
+    from agentlaunch.commands import prove as command
+
+    flags = {
+        "agent": agent, "model": model, "engine": engine, "context": context,
+        "kv_cache": kv_cache, "slim": slim, "home": home,
+    }  # fmt: skip
+    return command.run(
+        talk,
+        flags,
+        place=report,
+        task_limit_s=task_limit,
+        insecure=insecure,
+        allow_remote=allow_remote,
+        trust_project=trust_project,
+    )
 
 
 def config(
@@ -470,6 +508,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "engines": {"": engines, "list": engines, "stop": engines_stop, "logs": engines_logs},
     "doctor": {"": doctor},
     "bench": {"": bench},
+    "prove": {"": prove},
     "config": {
         "": config,
         "show": config,

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,7 +12,6 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-import launcher
 import ollama_server
 import schemas
 from agentlaunch import files, process
@@ -399,42 +395,9 @@ def test_a_stop_without_a_name_asks_ollama_nothing(
 
 def test_watching_has_no_single_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json", "engines", "--watch"]) == 2
-    assert "--watch has no single JSON document" in capsys.readouterr().out
-
-
-def test_watching_ends_with_an_interruption(tmp_path: Path) -> None:
-    env = launcher.shell_environment(tmp_path, OLLAMA_HOST="127.0.0.1:9")
-    child = subprocess.Popen(
-        [str(launcher.PROGRAM), "engines", "--watch"],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    first = child.stdout.readline()
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=30)
-    assert first.startswith("ENGINE")
-    assert (child.returncode, "Traceback" in err) == (130, False)
-    assert "\x1b" not in out  # a pipe gets one picture below the other
-
-
-@pytest.mark.parametrize(("terminal", "start"), [(True, "\x1b[H\x1b[2J"), (False, "ENGINE")])
-def test_a_terminal_is_drawn_anew(
-    terminal: bool, start: str, mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    monkeypatch.setenv("TERM", "xterm")
-    mocker.patch.object(sys.stdout, "isatty", return_value=terminal)
-    mocker.patch("agentlaunch.commands.engines.time.sleep", side_effect=[None, KeyboardInterrupt])
-    assert main(["engines", "--watch"]) == 130
-    out = capsys.readouterr().out
-    assert out.startswith(start)
-    assert out.count("embedded  missing") == 2
-    assert out.count("\x1b[H\x1b[2J") == (2 if terminal else 0)
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["message"] == "--watch has no single JSON document"
+    assert error["hint"].endswith("agentlaunch engines --json")
 
 
 def test_a_download_in_the_background_is_told_with_its_log(

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -30,12 +28,10 @@ from agentlaunch.settings import Value
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_memory, plural
 
-WATCH_S = 2.0
 ROW_S = 3.0
 """How long a row may wait for somebody else's server."""
 MOST_NAMED = 4
 """Models of one server that a row names; JSON has every one."""
-CLEAR = "\x1b[H\x1b[2J"
 PINNED = "a launch brings the pinned version"
 BROUGHT = "a launch brings it, after asking"
 RECENT = timedelta(minutes=15)
@@ -54,14 +50,16 @@ class Row:
 
 
 def list_engines(talk: Talk, *, watch: bool) -> Result:
-    """Every engine here; with `watch` again and again until Ctrl-C."""
+    """Every engine here; with `watch` their live numbers, until Ctrl-C."""
     if watch and talk.policy.json:
-        raise UsageError("--watch has no single JSON document", hint="leave --watch away")
-    values = settings.load()
-    while watch:
-        _show_anew(talk, look(values))
-        time.sleep(WATCH_S)
-    rows = look(values, wires=talk.policy.json)
+        raise UsageError(
+            "--watch has no single JSON document", hint="for one look: agentlaunch engines --json"
+        )
+    if watch:
+        from agentlaunch.commands import engine_watch  # it asks as this file does
+
+        return engine_watch.watch(talk)
+    rows = look(settings.load(), wires=talk.policy.json)
     if talk.policy.json:
         for lack in (lack for row in rows for lack in row.lacks):
             talk.warn(f"Ollama is older than {lack.version}, which {lack.text}", code="ollama-old")
@@ -88,11 +86,11 @@ def look(values: dict[str, Value], *, wires: bool = False) -> tuple[Row, ...]:
     """
     with ThreadPoolExecutor(max_workers=3, thread_name_prefix="engines") as pool:
         ours = pool.submit(llama_cpp.LlamaCpp(settings.paths()).states)
-        ollama = pool.submit(_ollama)
-        named = pool.submit(_named, values, wires=wires)
+        ollama = pool.submit(ollama_row)
+        server = pool.submit(_named_row, values, wires=wires)
         rows = [_embedded(state) for state in ours.result()]
         rows.append(ollama.result())
-        other = named.result()
+        other = server.result()
     if other is not None and (other.state.url or "") not in {row.state.url for row in rows}:
         rows.append(other)
     return tuple(rows)
@@ -102,7 +100,8 @@ def _embedded(state: EngineState) -> Row:
     return Row(state, update=BROUGHT if state.state == "missing" else PINNED)
 
 
-def _ollama() -> Row:
+def ollama_row() -> Row:
+    """Ollama as `OLLAMA_HOST` says; never raises."""
     environ = os.environ
     state = life.state(environ)
     state = dataclasses.replace(state, url=_masked(state.url), detail=_masked(state.detail))
@@ -119,8 +118,22 @@ def _masked(text: str | None) -> str | None:
     return None if text is None else without_secrets(text)
 
 
-def _named(values: dict[str, Value], *, wires: bool) -> Row | None:
-    """The server that the settings name; None where they name none, or what is no address."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The server of the settings, which may be asked, with the key that it gets."""
+
+    row: EngineState
+    target: remote.Target
+    key: str = field(repr=False)
+
+    @property
+    def hosted(self) -> bool:
+        """A company's service is not polled."""
+        return self.target.preset is not None and self.target.preset.hosted
+
+
+def named(values: dict[str, Value]) -> Named | Row | None:
+    """The server that the settings name, or why it is not asked; None where they name none."""
     name = values["engine"].value
     if name is None or str(name).lower() in (llama_cpp.LlamaCpp.name, NAME):
         return None
@@ -139,49 +152,46 @@ def _named(values: dict[str, Value], *, wires: bool) -> Row | None:
     if hosted and not key:  # the keyring may wait for somebody to unlock it
         detail = f"not asked: it wants a key, and none of {', '.join(target.key_variables)} is set"
         return Row(dataclasses.replace(row, detail=detail))
-    ask = _asked_once if hosted else _asked
-    return ask(row, target, key, remote.ALL_WIRES if wires else ())
+    return Named(row, target, key)
 
 
-def _asked(row: EngineState, target: remote.Target, key: str, wires: tuple[Wire, ...]) -> Row:
-    try:
-        facts = remote.probe(
-            target.url, key=key, wires=wires, preset=target.preset, deadline_s=ROW_S
-        )
-    except AuthNeeded as error:
-        return Row(dataclasses.replace(row, detail=error.message), reachable=True)
-    except AgentlaunchError as error:
-        detail = without_secrets(error.message)
-        return Row(dataclasses.replace(row, detail=detail), reachable=False)
-    (state,) = remote.Remote(facts, name=row.name).states()
+def _named_row(values: dict[str, Value], *, wires: bool) -> Row | None:
+    found = named(values)
+    if not isinstance(found, Named):
+        return found
+    facts = probed(found, remote.ALL_WIRES if wires else ())
+    return facts if isinstance(facts, Row) else row_of(found, facts)
+
+
+def row_of(server: Named, facts: remote.RemoteFacts) -> Row:
+    """A server that answered."""
+    (state,) = remote.Remote(facts, name=server.row.name).states()
     return Row(state, reachable=True)
 
 
-_asked_once = functools.lru_cache(maxsize=1)(_asked)
-"""A company's service is not polled: `--watch` shows what it said first."""
+def probed(server: Named, wires: tuple[Wire, ...] = ()) -> remote.RemoteFacts | Row:
+    """What the server says of itself, or the row that tells why it does not."""
+    return (_probed_once if server.hosted else _probed)(server, wires)
+
+
+def _probed(server: Named, wires: tuple[Wire, ...]) -> remote.RemoteFacts | Row:
+    target = server.target
+    try:
+        return remote.probe(
+            target.url, key=server.key, wires=wires, preset=target.preset, deadline_s=ROW_S
+        )
+    except AuthNeeded as error:
+        return Row(dataclasses.replace(server.row, detail=error.message), reachable=True)
+    except AgentlaunchError as error:
+        detail = without_secrets(error.message)
+        return Row(dataclasses.replace(server.row, detail=detail), reachable=False)
+
+
+_probed_once = functools.lru_cache(maxsize=1)(_probed)
+"""A company's service is not polled: a watch shows what it said first."""
 
 
 # ---- for a person -------------------------------------------------------------------------
-
-
-class _Frame(io.StringIO):
-    """A picture that is drawn whole before it is shown, as if it were the terminal."""
-
-    def __init__(self, *, terminal: bool) -> None:
-        super().__init__()
-        self._terminal = terminal
-
-    def isatty(self) -> bool:
-        return self._terminal
-
-
-def _show_anew(talk: Talk, rows: Sequence[Row]) -> None:
-    """In place on a terminal, below the last one elsewhere."""
-    on_terminal = talk.out.isatty() and os.environ.get("TERM") not in (None, "dumb")
-    frame = _Frame(terminal=on_terminal)
-    draw(dataclasses.replace(talk, out=frame), rows)
-    lines = frame.getvalue().splitlines()
-    talk.lines([CLEAR + lines[0], *lines[1:]] if on_terminal else [*lines, ""])
 
 
 def draw(talk: Talk, rows: Sequence[Row]) -> None:
@@ -217,11 +227,12 @@ def _loaded(row: Loaded) -> str:
         parts.append(f"{row.context_tokens:,} tokens")
     if row.size_bytes:
         parts.append(format_memory(row.size_bytes))
-    parts += [text for text in (_place(row), _time_left(row.expires_at)) if text]
+    parts += [text for text in (place(row), time_left(row.expires_at)) if text]
     return ", ".join(parts)
 
 
-def _place(row: Loaded) -> str:
+def place(row: Loaded) -> str:
+    """Where its weights and its context lie; "" when the server does not say."""
     share = cpu_share(row)
     if share is None:
         return ""
@@ -231,7 +242,7 @@ def _place(row: Loaded) -> str:
     return f"{percent} % on the GPU"
 
 
-def _time_left(expires_at: datetime | None) -> str:
+def time_left(expires_at: datetime | None) -> str:
     """Until its memory is given back when nobody uses it; Ollama's "forever" is centuries away."""
     if expires_at is None:
         return ""

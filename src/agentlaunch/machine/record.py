@@ -25,7 +25,7 @@ def record(facts: Facts) -> dict[str, Any]:
     """
     listener = _Listener(facts)
     probe.probe(listener)
-    scrubber = Scrubber(*_private_names(facts))
+    scrubber = Scrubber(*private_names(facts))
     return listener.told(scrubber)
 
 
@@ -120,7 +120,7 @@ class _ReadNames(Mapping[str, str]):
         return {name: self._all[name] for name in sorted(self._read)}
 
 
-def _private_names(facts: Facts) -> tuple[set[str], set[str]]:
+def private_names(facts: Facts) -> tuple[set[str], set[str]]:
     """The names of the user and of the host, as the environment and the system say them."""
     env = facts.env
     users = {env.get(name, "") for name in _USER_ENV}
