@@ -56,7 +56,7 @@ def test_a_share_that_the_engine_tells_is_taken_from_it() -> None:
         (
             recording(PLAIN, {**PLAIN, "system": "You are a hungry helper."}),
             {},
-            "changes between requests (system: …You are a hallo",
+            "changes between requests (system: …You are a ",
             None,
         ),
         (recording(), {"engine": "vllm"}, "no cause", "--enable-prefix-caching"),
