@@ -56,6 +56,8 @@ class Target:
     """The folder that the agent is started in."""
     patience_s: int = PATIENCE_S
     """How long the agent is to wait for an engine that is silent."""
+    version: str | None = None
+    """Of the program; None where it was not asked yet."""
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -187,7 +189,8 @@ class Rehearsal:
     settings: Mapping[str, object] = field(default_factory=dict)
     """Keys on top of those in the hand-over's private JSON files."""
     tells_git: bool = False
-    """Does the prompt tell the state of the repository, so that another state is another one?"""
+    """Does the prompt on a terminal tell the state of the repository before its tools, so that
+    another state is another prompt?"""
 
 
 @dataclass(frozen=True, slots=True)

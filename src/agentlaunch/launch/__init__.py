@@ -28,7 +28,7 @@ from agentlaunch.errors import (
 from agentlaunch.launch import pull
 from agentlaunch.models import identity, sampling, store
 from agentlaunch.models.refs import parse_ref
-from agentlaunch.plan import Install, LaunchPlan, Places, Prove, Pull, handover, served_name
+from agentlaunch.plan import Install, LaunchPlan, Places, Prove, Pull, Warm, handover, served_name
 from agentlaunch.settings import Paths
 from agentlaunch.survey import leftovers
 from agentlaunch.talk import Talk
@@ -36,6 +36,7 @@ from agentlaunch.units import format_seconds
 
 if TYPE_CHECKING:
     from agentlaunch.launch.proving import Proven
+    from agentlaunch.launch.warm import Task
 
 LAUNCHES, ENVIRONMENTS = leftovers.PRIVATE
 """Folders below the runtime folder: private files of launches, and of shells (`env`)."""
@@ -49,6 +50,8 @@ class Ready:
     served: Served
     handover: Handover
     proven: Proven | None = None
+    warming: Task | None = None
+    """What the engine is to read while the agent starts."""
     undo: contextlib.ExitStack = dataclasses.field(
         default_factory=contextlib.ExitStack, repr=False, compare=False
     )
@@ -114,7 +117,22 @@ def prepare(
         given = handover(
             plan.wish, agent, served.endpoint, plan.context, where, first_word_s=promise_s
         )
-        return Ready(plan, served, given, proven, undo.pop_all())
+        warming = _warming(plan, served, proven, paths, where)
+        return Ready(plan, served, given, proven, warming, undo.pop_all())
+
+
+def _warming(
+    plan: LaunchPlan, served: Served, proven: Proven | None, paths: Paths, where: Places
+) -> Task | None:
+    """What the engine reads while the agent starts; comfort, so nothing stops for it."""
+    if proven is None or proven.broken or not any(isinstance(step, Warm) for step in plan.steps):
+        return None
+    from agentlaunch.launch import warm
+
+    try:
+        return warm.task(plan, served, proven, paths, where)
+    except (AgentlaunchError, OSError, ValueError):
+        return None
 
 
 def _prove(
@@ -191,6 +209,12 @@ def hand_over(ready: Ready, talk: Talk, paths: Paths, status_file: Path | None) 
         write_status(
             status_file, "handed-over", None, agent=agent.name, model=model, plan=ready.plan
         )
+    if ready.warming is not None:
+        from agentlaunch.launch import warm
+
+        with contextlib.suppress(AgentlaunchError, OSError):
+            warm.start(ready.warming, paths)
+            talk.say(f"the engine reads the prompt of {agent.title} while that starts")
     talk.say(f"handing over to {agent.title}")
     process.become(ready.handover.argv, child_environment(ready.handover, os.environ))
 

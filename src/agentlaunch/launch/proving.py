@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agentlaunch.engines.base import Served
 from agentlaunch.errors import AgentlaunchError, CheckFailed, EngineFailed
 from agentlaunch.launch import prompt, rehearsal
-from agentlaunch.plan import LaunchPlan, Places
+from agentlaunch.plan import LaunchPlan, Places, sooner
 from agentlaunch.proof import first_word, tool_call
 from agentlaunch.proof.check import NAMES, Budget, Check, Name
 from agentlaunch.proof.remembered import Subject, recall, remember
@@ -15,8 +15,6 @@ from agentlaunch.records import Records
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 
-LLAMA_CPP = ("embedded", "llama.cpp")
-"""Engines that time each request themselves."""
 OF_THE_PROMPT: tuple[Name, ...] = ("truncation", "prefix", "first-word")
 
 
@@ -77,7 +75,7 @@ def prove(
         below = "not measured: the layer below, tool calls, does not work"
         checks |= {name: Check(name, "skipped", below) for name in OF_THE_PROMPT}
     elif "first-word" not in checks:  # what else is missing, the warm start finds out
-        job = job_of(plan, served, subject, gate)
+        job = prompt.job_of(plan, served, subject, gate)
         rows, warm = _of_the_prompt(plan, served, job, talk, paths, where, budget, whole=whole)
         checks |= {row.name: row for row in rows}
     found = tuple(checks[name] for name in NAMES if name in checks)
@@ -106,28 +104,6 @@ def subject_of(plan: LaunchPlan, served: Served) -> Subject:
     )
 
 
-def job_of(plan: LaunchPlan, served: Served, subject: Subject, gate: Check | None) -> prompt.Job:
-    """What the agent's own prompt is measured with."""
-    measured = gate.measured if gate is not None else {}
-    tokens, length = measured.get("prompt_tokens"), measured.get("prompt_characters")
-    rate: float | None = None
-    if isinstance(tokens, int) and isinstance(length, int) and length > 0:
-        rate = tokens / length
-    return prompt.Job(
-        endpoint=served.endpoint,
-        wire=subject.wire,
-        engine=subject.engine,
-        allocated_tokens=served.context_tokens,
-        window_tokens=plan.context.agent_window_tokens,
-        first_word_limit_s=plan.wish.first_word_limit_s,
-        way_out=_way_out(plan),
-        tools_ignored=served.tools is False or measured.get("verdict") == "tools-ignored",
-        slots=1 if subject.engine == "embedded" else None,
-        rewinds=_rewinds(plan),
-        tokens_per_character=rate,
-    )
-
-
 def _of_the_prompt(
     plan: LaunchPlan,
     served: Served,
@@ -141,85 +117,44 @@ def _of_the_prompt(
 ) -> tuple[tuple[Check, ...], bool]:
     """Speed first, in two seconds; then the agent's own first request, if there is time for it.
     Also whether the engine has read that now."""
-    if plan.remote is not None and plan.remote.preset is not None and plan.remote.preset.hosted:
+    if prompt.is_paid(plan):
         text = "not measured: a large prompt would be paid for"
         return tuple(Check(name, "skipped", text) for name in OF_THE_PROMPT), False
     speed = talk.follow(
         first_word.measure(
             job.endpoint,
-            llama_cpp=job.engine in LLAMA_CPP,
+            llama_cpp=job.engine in prompt.LLAMA_CPP,
             context_tokens=job.allocated_tokens or job.window_tokens,
             budget=budget,
         )
     )
-    about = _first_request_tokens(plan)
-    sooner = proposals(plan, speed)
+    about = sooner.first_request_tokens(plan)
+    limit_s = job.first_word_limit_s
+    ways = sooner.proposals(plan, speed.first_word_s, limit_s) if speed is not None else ()
     expected_s = speed.first_word_s(about) if speed is not None else None
     reason = f"the prompt of {plan.agent.agent.title} itself was not recorded"
     if whole or expected_s is None or expected_s < budget.left_s:
         recording = rehearsal.find(plan, paths, where)
         if recording is None:
-            recording = talk.follow(rehearsal.record(plan, served, paths, where))
+            recording = talk.follow(rehearsal.record(plan, served, paths, where, allowed=False))
         if recording is not None:
-            work = prompt.measure(job, recording, budget, speed=speed, sooner=sooner)
+            work = prompt.measure(job, recording, budget, speed=speed, sooner=ways)
             rows = talk.follow(work)
             return rows, any(row.name == "truncation" and row.status == "ok" for row in rows)
     else:
         reason = f"left to the warm start: it takes {first_word.seconds(expected_s)}"
     word = first_word.judge(
-        speed,
-        prompt_tokens=about,
-        measured_s=None,
-        limit_s=job.first_word_limit_s,
-        sooner=sooner,
+        speed, prompt_tokens=about, measured_s=None, limit_s=limit_s, sooner=ways
     )
     left: tuple[Name, ...] = ("truncation", "prefix")
     return (*(Check(name, "skipped", f"not measured: {reason}") for name in left), word), False
 
 
-def _first_request_tokens(plan: LaunchPlan) -> int:
-    tier = plan.context.tier
-    headless = plan.wish.agent.is_headless(plan.wish.args)
-    return tier.headless_tokens if headless else tier.interactive_tokens
-
-
-def proposals(plan: LaunchPlan, speed: first_word.Speed | None) -> tuple[tuple[str, float], ...]:
-    """Ways to an earlier first word, each with about how many seconds it takes then."""
-    rows: list[tuple[str, float]] = []
-    for tier in plan.wish.agent.tiers:
-        if tier.interactive_tokens < plan.context.tier.interactive_tokens and speed is not None:
-            then_s = speed.first_word_s(tier.interactive_tokens)
-            if then_s is not None:
-                rows.append(("--slim on", then_s))
-    choice = plan.choice
-    fast = choice.fast if choice is not None else None
-    if fast is not None and fast.id != plan.model.id and fast.speed.first_word_s is not None:
-        rows.append((f"--model {fast.id}", fast.speed.first_word_s.middle))
-    return tuple(rows)
-
-
-def _way_out(plan: LaunchPlan) -> str:
-    """How this engine gets a larger context, or the agent a smaller prompt."""
-    slim = "" if plan.context.slim or len(plan.wish.agent.tiers) < 2 else "--slim on, or "
-    if plan.remote is not None:
-        preset = plan.remote.preset
-        return slim + (preset.context_hint if preset is not None else "start it with more context")
-    return f"{slim}a larger --context, or a lighter agent: agentlaunch agents"
-
-
-def _rewinds(plan: LaunchPlan) -> bool | None:
-    """None where the model's shape is not known."""
-    weights = plan.model.weights
-    shape = weights.file.shape if weights is not None and weights.file is not None else None
-    if shape is None:
-        return None
-    return all(layer.window_tokens is None and not layer.state_bytes for layer in shape.layers)
-
-
 def _remembered(proven: Proven) -> str:
     """What was proven at another time, in a line."""
     names: tuple[Name, ...] = ("tool-call", "truncation", "prefix")
-    done = [name.replace("-", " ") for name in names if proven.of(name) is not None]
+    known = {row.name for row in proven.checks if row.status != "skipped"}
+    done = [name.replace("-", " ") for name in names if name in known]
     first_s = proven.first_word_s
     word = f"; {first_word.seconds(first_s)} to the first word" if first_s is not None else ""
     return f"{', '.join(done) or 'speed'} proven before{word}"

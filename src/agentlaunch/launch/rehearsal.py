@@ -8,45 +8,39 @@ tools, another first line), so each kind is recorded as it will be started.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
-import shutil
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import socket
+from dataclasses import astuple, replace
 from pathlib import Path
 
-from agentlaunch import files, process
-from agentlaunch.agents.base import PROMPT, Handover, PrivateFile, Rehearsal, own_folder
+from agentlaunch.agents.base import PROMPT, PrivateFile, Rehearsal, Unset, own_folder
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.base import Served
 from agentlaunch.errors import AgentlaunchError
-from agentlaunch.launch import child_environment, shaping, write_files
-from agentlaunch.launch.stand_in import StandIn
+from agentlaunch.launch import shaping
+from agentlaunch.launch.stage import Stage, play
 from agentlaunch.plan import LaunchPlan, Places, handover
 from agentlaunch.progress import Progress, Work
 from agentlaunch.proof import recording
 from agentlaunch.proof.recording import Recording
 from agentlaunch.settings import Paths
 from agentlaunch.survey import watched
-from agentlaunch.units import format_seconds
 
-FOLDER = "recordings"
-KEPT = 50
-"""Recordings; the oldest go first."""
+__all__ = ["LIMIT_S", "PATIENT_S", "Stage", "find", "place", "play", "record", "stage"]
+
 LIMIT_S = 30.0
-"""OpenCode needs 14 s to its first request on two cores; a dialog that waits for a person has none
-at all."""
-AFTER_S = 1.0
-"""What else comes with the first request comes so soon: titles, summaries."""
-LOOK_S = 0.1
+"""While somebody waits. OpenCode needs 14 s to its first request on two cores; a dialog that waits
+for a person has none at all."""
+PATIENT_S = 90.0
+"""While the agent itself starts beside it."""
 
 
 def place(plan: LaunchPlan, paths: Paths, where: Places) -> Path:
     """Where the recording of this launch's first request lies, or will lie."""
-    return _place(plan, paths, where, headless=_headless(plan, where))
+    key = shaping.key_of(plan, where, headless=_headless(plan, where))
+    return paths.cache / recording.FOLDER / f"{key}.json"
 
 
 def find(plan: LaunchPlan, paths: Paths, where: Places) -> Recording | None:
@@ -70,29 +64,48 @@ def record(
     `allowed` is whether the user has agreed to what this folder runs by itself; without, nothing is
     rehearsed in a folder that would run anything.
     """
-    title = plan.agent.agent.title
-    activity = f"looking at the prompt of {title}"
+    activity = f"looking at the prompt of {plan.agent.agent.title}"
     yield Progress(activity)
-    if plan.wish.agent.rehearsal is None:
-        yield Progress(activity, detail=f"{title} cannot be rehearsed without traces")
-        return None
-    headless = _headless(plan, where)
     try:
-        if not allowed and _runs(plan, where):
-            yield Progress(activity, detail="this folder would run commands of its own")
+        reason = _why_not(plan, where, allowed=allowed)
+        if reason is not None:
+            yield Progress(activity, detail=reason)
             return None
-        kept = yield from _rehearse(plan, served, paths, where, headless, activity, limit_s)
+        made = _stage(plan, served, paths, where, limit_s)
+        kept = yield from play(made, where.environ)
         if kept is not None:
-            # Only now: a first start may have laid skills of its own into the user's folder.
-            target = _place(plan, paths, where, headless=headless)
-            recording.save(kept, target)
-            _sweep(target.parent)
+            # A first start may have laid skills of its own into the user's folder.
+            Path(made.path).replace(place(plan, paths, where))
     except (AgentlaunchError, OSError, ValueError) as error:
         yield Progress(activity, detail=f"not recorded: {error}")
         return None
-    if kept is None:
-        yield Progress(activity, detail=f"{title} sent no request")
     return kept
+
+
+def stage(
+    plan: LaunchPlan,
+    served: Served,
+    paths: Paths,
+    where: Places,
+    *,
+    allowed: bool = True,
+    limit_s: float = PATIENT_S,
+) -> Stage | None:
+    """What another process needs to record it (`play`); None where nothing is to be rehearsed."""
+    try:
+        if _why_not(plan, where, allowed=allowed) is not None:
+            return None
+        return _stage(plan, served, paths, where, limit_s)
+    except (AgentlaunchError, OSError, ValueError):
+        return None
+
+
+def _why_not(plan: LaunchPlan, where: Places, *, allowed: bool) -> str | None:
+    if plan.wish.agent.rehearsal is None:
+        return f"{plan.agent.agent.title} cannot be rehearsed without traces"
+    if not allowed and _runs(plan, where):
+        return "this folder would run commands of its own"
+    return None
 
 
 def _headless(plan: LaunchPlan, where: Places) -> bool:
@@ -119,96 +132,64 @@ def _runs(plan: LaunchPlan, where: Places) -> bool:
     return bool(seen.runs) and not seen.trusted
 
 
-def _place(plan: LaunchPlan, paths: Paths, where: Places, *, headless: bool) -> Path:
-    return paths.cache / FOLDER / f"{shaping.key_of(plan, where, headless=headless)}.json"
-
-
-def _rehearse(
-    plan: LaunchPlan,
-    served: Served,
-    paths: Paths,
-    where: Places,
-    headless: bool,
-    activity: str,
-    limit_s: float,
-) -> Work[Recording | None]:
-    rehearsal = plan.wish.agent.rehearsal or Rehearsal(())
-    # One word that stands nowhere else, so that it can be taken out again.
+def _stage(plan: LaunchPlan, served: Served, paths: Paths, where: Places, limit_s: float) -> Stage:
+    agent = plan.wish.agent
+    rehearsal, headless = agent.rehearsal or Rehearsal(()), _headless(plan, where)
     word = f"hello-{secrets.token_hex(4)}"
     args = tuple(
         part.replace(PROMPT, word)
         for part in (rehearsal.args if headless else rehearsal.interactive)
     )
-    with (
-        _throwaway(paths, where) as folder,
-        StandIn(
-            served.endpoint.model,
-            secrets.token_hex(16),
-            plan.context.engine_tokens,
-            has_tools=plan.wish.agent.needs_tools,
-        ) as stand_in,
-    ):
-        endpoint = Endpoint(
-            stand_in.url, served.endpoint.wires, served.endpoint.model, stand_in.token
-        )
-        given = handover(
-            replace(plan.wish, args=args),
-            plan.agent,
-            endpoint,
-            plan.context,
-            replace(where, runtime=folder),
-        )
-        given = replace(given, files=tuple(_with(file, rehearsal) for file in given.files))
-        write_files(given, paths)
-        more = {name: text.replace("{folder}", str(folder)) for name, text in rehearsal.env.items()}
-        yield from _run(given, where, more, folder, headless, stand_in, activity, limit_s)
-        asked, complete = stand_in.asked, stand_in.first.is_set()
-    if not complete:
-        return None
-    wire = asked[0][0]
-    bodies = [body for each, body in asked if each == wire]
-    return recording.record(plan.wish.agent.name, plan.agent.version, wire, [*bodies], word)
+    folder = where.runtime / f"rehearsal-{where.run_name}"
+    port, token = _free_port(), secrets.token_hex(16)
+    endpoint = Endpoint(
+        f"http://127.0.0.1:{port}", served.endpoint.wires, served.endpoint.model, token
+    )
+    given = handover(
+        replace(plan.wish, args=args),
+        plan.agent,
+        endpoint,
+        plan.context,
+        replace(where, runtime=folder),
+    )
+    env = {name: None if isinstance(v, Unset) else v for name, v in given.env.items()}
+    more = {name: text.replace("{folder}", str(folder)) for name, text in rehearsal.env.items()}
+    return Stage(
+        agent=agent.name,
+        title=plan.agent.agent.title,
+        version=plan.agent.version,
+        argv=given.argv,
+        env=env | more,
+        files=tuple(_laid(_with(file, rehearsal)) for file in given.files),
+        seeds=tuple(_laid(file) for file in given.seeds),
+        links=tuple((str(link.path), str(link.to)) for link in given.links),
+        cwd=str(where.project),
+        folder=str(folder),
+        roots=tuple(str(root) for root in astuple(paths)),
+        headless=headless,
+        path=str(place(plan, paths, where)),
+        word=word,
+        port=port,
+        token=token,
+        model=served.endpoint.model,
+        wires=served.endpoint.wires,
+        context_tokens=plan.context.engine_tokens,
+        has_tools=agent.needs_tools,
+        limit_s=limit_s,
+    )
 
 
-def _run(
-    given: Handover,
-    where: Places,
-    more: Mapping[str, str],
-    folder: Path,
-    headless: bool,
-    stand_in: StandIn,
-    activity: str,
-    limit_s: float,
-) -> Work[None]:
-    """The agent, until it ends by itself, has shown what it sends, or takes too long."""
-    env = child_environment(given, where.environ) | dict(more)
-    begun = time.monotonic()
-    if headless:
-        child = process.Background(
-            given.argv, log=folder / "rehearsal.log", env=env, cwd=where.project
-        )
-        try:
-            while child.poll() is None and time.monotonic() - begun < limit_s:
-                time.sleep(LOOK_S)
-                yield Progress(activity, detail=format_seconds(time.monotonic() - begun))
-        finally:
-            child.kill()
-        return
-    if env.get("TERM", "dumb") == "dumb":
-        env["TERM"] = "xterm-256color"
-    shown = process.OnTerminal(given.argv, env=env, cwd=where.project)
-    came: float | None = None
-    try:
-        while shown.poll() is None:
-            now = time.monotonic() - begun
-            if came is None and stand_in.first.is_set():
-                came = now
-            if now > (limit_s if came is None else came + AFTER_S):
-                break
-            time.sleep(LOOK_S)
-            yield Progress(activity, detail=format_seconds(now))
-    finally:
-        shown.end()
+def _laid(file: PrivateFile) -> tuple[str, str]:
+    return str(file.path), file.content.decode()
+
+
+def _free_port() -> int:
+    """One that nobody has now; who takes it meanwhile makes the rehearsal fail, not go elsewhere:
+    the agent is started only when the stand-in listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _with(file: PrivateFile, rehearsal: Rehearsal) -> PrivateFile:
@@ -217,25 +198,3 @@ def _with(file: PrivateFile, rehearsal: Rehearsal) -> PrivateFile:
         return file
     document = json.loads(file.content)
     return replace(file, content=json.dumps(document | dict(rehearsal.settings)).encode())
-
-
-@contextlib.contextmanager
-def _throwaway(paths: Paths, where: Places) -> Iterator[Path]:
-    """A private folder; one that is left behind is swept with those of dead launches."""
-    folder = files.private_tree(paths.runtime, where.runtime / f"rehearsal-{where.run_name}")
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    def age(file: Path) -> float:
-        try:
-            return -file.stat().st_mtime
-        except OSError:
-            return 0.0
-
-    for file in sorted(folder.glob("*.json"), key=age)[KEPT:]:
-        with contextlib.suppress(OSError):
-            file.unlink()

@@ -47,7 +47,7 @@ GIT_TIMEOUT_S = 3.0
 def key_of(plan: LaunchPlan, where: Places, *, headless: bool) -> str:
     """The key of this launch's first prompt; whoever changes what shapes it gets another one."""
     wish, agent = plan.wish, plan.wish.agent
-    rehearsal = agent.rehearsal
+    tells_git = agent.rehearsal is not None and agent.rehearsal.tells_git
     values = {
         "agent": agent.name,
         "version": plan.agent.version,
@@ -60,7 +60,7 @@ def key_of(plan: LaunchPlan, where: Places, *, headless: bool) -> str:
         "folder": str(where.project),
         "headless": headless,
         "day": time.strftime("%Y-%m-%d"),
-        "git": _git(where.project) if rehearsal is not None and rehearsal.tells_git else None,
+        "git": _git(where.project) if tells_git and not headless else None,
         "files": {str(file): digest for file, digest in _files(agent, wish.home, where)},
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """A throwaway server in the place of an engine: it keeps what an agent sends and says one word.
 
-It listens on a loopback port of its own, speaks all three wires, and wants a token of its own.
+It listens on a loopback port of its own, speaks the wires that the engine speaks, and wants a token
+of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ PATHS: dict[str, Wire] = {
     "/v1/responses": "openai_responses",
     "/v1/chat/completions": "openai_chat",
 }
+WIRES = tuple(PATHS.values())
 ENTRIES = ("messages", "input")
 MOST_BYTES = 64 << 20
 """Of one request: more is no prompt."""
@@ -29,18 +31,26 @@ class StandIn:
     """Listens while its `with` block runs."""
 
     def __init__(
-        self, model: str, token: str, context_tokens: int, *, has_tools: bool = True
+        self,
+        model: str,
+        token: str,
+        context_tokens: int,
+        *,
+        port: int = 0,
+        wires: tuple[Wire, ...] = WIRES,
+        has_tools: bool = True,
     ) -> None:
         self.model = model
         self.token = token
         self.context_tokens = context_tokens
+        self.wires = wires
         self.has_tools = has_tools
         """False for an agent that sends none."""
         self.first = threading.Event()
         """Set when the first prompt of a session has come: a title is asked for without tools."""
         self._asked: list[tuple[Wire, dict[str, Any]]] = []
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 
@@ -129,7 +139,11 @@ def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
                 self._json(200, {"input_tokens": len(data) // 4})
                 return
             body = _object(data)
-            if wire is None or body is None or not any(body.get(name) for name in ENTRIES):
+            if (
+                wire not in server.wires
+                or body is None
+                or not any(body.get(name) for name in ENTRIES)
+            ):
                 self._json(404, {"error": {"type": "not_found_error", "message": "not found"}})
                 return
             server.keep(wire, body)

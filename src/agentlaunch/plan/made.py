@@ -104,6 +104,7 @@ def handover(
             project=places.project,
             thinking_off=sampling.for_model(endpoint.model).thinking_off,
             patience_s=patience_s(first_word_s),
+            version=agent.version,
         )
     )
 

@@ -17,13 +17,14 @@ def proposals(made: LaunchPlan, first_word_s: Estimate, limit_s: float) -> tuple
     """Ways to a first word that comes sooner, the least loss first: a slimmer prompt of the same
     agent, a smaller model, a lighter agent. Empty where the first word is soon enough, or how fast
     this engine reads is not known."""
-    now_s = first_word_s(_tokens(made))
+    now_s = first_word_s(first_request_tokens(made))
     if now_s is None or now_s <= limit_s:
         return ()
     return tuple(way for way in _ways(made, first_word_s) if way[1] < now_s)
 
 
-def _tokens(made: LaunchPlan) -> int:
+def first_request_tokens(made: LaunchPlan) -> int:
+    """What the agent's first request takes in this launch, as measured for its kind."""
     tier = made.context.tier
     headless = made.wish.agent.is_headless(made.wish.args)
     return tier.headless_tokens if headless else tier.interactive_tokens

@@ -15,6 +15,8 @@ from typing import Any, get_args
 from agentlaunch import files
 from agentlaunch.endpoint import Wire
 
+FOLDER = "recordings"
+"""Below the cache folder."""
 WORD = "."
 """Stands where the user's first word will stand."""
 MORE = "Go on."

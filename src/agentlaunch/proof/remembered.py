@@ -50,7 +50,7 @@ class Subject:
 
 
 def recall(records: Records, subject: Subject, now: datetime | None = None) -> dict[str, Check]:
-    """What still counts, by the check's name; nothing that failed or was skipped."""
+    """What still counts, by the check's name; nothing that failed."""
     wanted = asdict(subject)
     found: dict[str, Check] = {}
     for row in records.all("proofs").values():
@@ -60,8 +60,11 @@ def recall(records: Records, subject: Subject, now: datetime | None = None) -> d
             continue
         same = all(row.get(name) == wanted[name] for name in wanted if name != "model")
         for check in _checks(row):
-            if (same or check.name == "tool-call") and check.status in {"ok", "warning"}:
+            counts = check.status in {"ok", "warning"}
+            if counts and (same or check.name == "tool-call"):
                 found[check.name] = check
+            elif same and check.status == "skipped" and check.name != "tool-call":
+                found.setdefault(check.name, check)  # it was tried, and would be skipped again
     return found
 
 
