@@ -19,6 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "web",
             "process",
             "managed",
+            "proven",
             "records",
             "context",
             "endpoint",
@@ -37,7 +38,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 SAME_FLOOR = {
     ("errors", "files"), ("files", "errors"), ("progress", "units"),
     ("managed", "process"), ("managed", "settings"), ("managed", "keys"), ("user_file", "settings"),
-    ("web", "endpoint"), ("policy", "endpoint"), ("settings", "endpoint"),
+    ("web", "endpoint"), ("policy", "endpoint"), ("proven", "endpoint"), ("settings", "endpoint"),
     ("engines", "models"), ("models", "machine"), ("agents", "changes"),
     ("cli", "arguments"), ("__main__", "cli"),
 }  # fmt: skip

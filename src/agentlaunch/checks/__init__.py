@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from agentlaunch.checks import agents, engines, machine, models, ours
+from agentlaunch.checks import agents, engines, machine, models, ours, proofs
 from agentlaunch.checks.agents import INSTALL
 from agentlaunch.checks.finding import Check, Finding, Status
 from agentlaunch.checks.machine import LOW_DISK_BYTES
@@ -32,6 +32,7 @@ CHECKS: Sequence[Check] = (
     models.lost,
     models.halves,
     models.downloads,
+    proofs.stored,
     ours.leftovers,
 )
 

@@ -8,16 +8,15 @@ they were.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
-from agentlaunch.endpoint import Wire
 from agentlaunch.errors import Refused
-from agentlaunch.proof.check import Check, read_check
+from agentlaunch.proven import Check, Proof, Subject, read_proof
 from agentlaunch.records import Records
+
+__all__ = ["Subject", "recall", "remember"]
 
 HOLDS_ELSEWHERE = timedelta(days=1)
 """How long a proof counts for a server that is not ours."""
@@ -26,40 +25,17 @@ OF_THE_ENGINE = ("model_digest", "engine", "engine_version", "url", "wire")
 """What a tool-call proof depends on; the others also on the rest of a subject."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What was proven: one served model for one agent."""
-
-    model: str
-    model_digest: str
-    engine: str
-    engine_version: str | None
-    url: str | None
-    """Of a server that is not ours; the port of ours is another every day."""
-    wire: Wire
-    agent: str
-    agent_version: str | None
-    tier: str
-    context_tokens: int
-
-    @property
-    def key(self) -> str:
-        """Of its row among the records."""
-        parts = [str(value) for value in asdict(self).values()]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
-
-
 def recall(records: Records, subject: Subject, now: datetime | None = None) -> dict[str, Check]:
     """What still counts, by the check's name; nothing that failed."""
-    wanted = asdict(subject)
     found: dict[str, Check] = {}
     for row in records.all("proofs").values():
-        if any(row.get(name) != wanted[name] for name in OF_THE_ENGINE):
+        proof = read_proof(row)
+        if proof is None or not _of_the_engine(proof.subject, subject):
             continue
-        if not _holds(row, subject, now or datetime.now(timezone.utc)):
+        if not _holds(proof, subject, now or datetime.now(timezone.utc)):
             continue
-        same = all(row.get(name) == wanted[name] for name in wanted if name != "model")
-        for check in _checks(row):
+        same = replace(proof.subject, model=subject.model) == subject
+        for check in proof.checks:
             counts = check.status in {"ok", "warning"}
             if counts and (same or check.name == "tool-call"):
                 found[check.name] = check
@@ -74,7 +50,8 @@ def remember(
     """Keep what was found, with what was known of the same before and is not measured now; comfort,
     so that a failure to write stops nothing."""
     at = (now or datetime.now(timezone.utc)).isoformat(timespec="seconds")
-    kept = {check.name: check for check in _checks(records.recall("proofs", subject.key) or {})}
+    before = read_proof(records.recall("proofs", subject.key))
+    kept = {check.name: check for check in before.checks} if before is not None else {}
     for check in checks:
         if check.status != "skipped" or check.name not in kept:
             kept[check.name] = check
@@ -83,20 +60,11 @@ def remember(
         records.remember("proofs", subject.key, row)
 
 
-def _holds(row: Mapping[str, Any], subject: Subject, now: datetime) -> bool:
+def _of_the_engine(one: Subject, other: Subject) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in OF_THE_ENGINE)
+
+
+def _holds(proof: Proof, subject: Subject, now: datetime) -> bool:
     if subject.url is None:
         return True
-    try:
-        age = now - datetime.fromisoformat(str(row.get("at")))
-    except (ValueError, TypeError):
-        return False
-    return timedelta(0) <= age < HOLDS_ELSEWHERE
-
-
-def _checks(row: Mapping[str, Any]) -> Iterable[Check]:
-    """The checks of a row; what is no check is passed over."""
-    checks = row.get("checks")
-    for value in checks if isinstance(checks, list) else []:
-        check = read_check(value)
-        if check is not None:
-            yield check
+    return proof.at is not None and timedelta(0) <= now - proof.at < HOLDS_ELSEWHERE

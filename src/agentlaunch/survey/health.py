@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,8 @@ from agentlaunch import files, managed, policy
 from agentlaunch.errors import AgentlaunchError
 from agentlaunch.machine.facts import Note
 from agentlaunch.models import store
+from agentlaunch.proven import Proof, read_proof
+from agentlaunch.records import Records
 from agentlaunch.settings import NOWHERE, Paths, Value
 from agentlaunch.survey import halves, leftovers, programs, servers
 from agentlaunch.survey.asking import Asking
@@ -74,6 +77,10 @@ class Health:
     hidden: tuple[Hidden, ...] = ()
     overrides: tuple[Override, ...] = ()
     models_folder: Path | None = None
+    proofs: tuple[Proof, ...] = ()
+    """What was proven before, the newest last."""
+    looked_at: datetime | None = field(default=None, compare=False)
+    """When, with a zone: ages are told from it."""
     notes: tuple[Note, ...] = ()
 
 
@@ -117,8 +124,15 @@ def look(
             remote=server.result(),
             node_version=node.result(),
             models_folder=paths.models if paths != NOWHERE else None,
+            proofs=ask("proofs", lambda: _proofs(paths), ()),
+            looked_at=datetime.now(timezone.utc),
             notes=tuple(ask.notes),
         )
+
+
+def _proofs(paths: Paths) -> tuple[Proof, ...]:
+    rows = (read_proof(row) for row in Records(paths.state).all("proofs").values())
+    return tuple(row for row in rows if row is not None)
 
 
 def here() -> Path | None:
@@ -174,6 +188,6 @@ def _unused_runtime(paths: Paths, environ: Mapping[str, str]) -> tuple[Path, Pat
 
 
 def _broken_records(paths: Paths) -> tuple[Path, ...]:
-    kinds = ("choices", "measurements")
+    kinds = ("choices", "measurements", "proofs")
     found = (paths.state / f"{kind}.json" for kind in kinds)
     return tuple(path for path in found if os.path.lexists(path) and files.read_json(path) is None)
