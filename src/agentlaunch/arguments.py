@@ -343,7 +343,7 @@ def doctor(
     record: Annotated[
         Path | None, typer.Option("--record", metavar="FILE", help="Write this machine's facts.")
     ] = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Remove what dead runs of ours left.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend.")] = False,
 ) -> Result | None:
     """Every check, each with the command that mends it."""
     from agentlaunch.commands import doctor as command

@@ -14,7 +14,7 @@ from agentlaunch import checks, files, plan, settings, survey
 from agentlaunch.agents import find
 from agentlaunch.agents.base import Agent
 from agentlaunch.checks import Finding
-from agentlaunch.commands import agents, engines, looking, mend, models
+from agentlaunch.commands import agents, engines, looking, mend, models, remedies
 from agentlaunch.commands.result import Result
 from agentlaunch.engines.base import EngineState, StateName
 from agentlaunch.engines.ollama.replies import parse_version
@@ -38,7 +38,9 @@ def run(
     """All findings; status 3 when an error stands. Raises `UsageError` for an unknown agent.
 
     `record` also writes what this machine answered, scrubbed of names, as a facts file; one that is
-    there already is `Refused`. `fix` first removes what dead runs of ours left, and says so.
+    there already is `Refused`. `fix` first removes what dead runs of ours left, and says so;
+    then it asks for each remedy that is safe to run, and raises `UsageError` where nobody may be
+    asked.
     """
     asked = _asked(agent)
     if fix and simulate is not None:
@@ -56,11 +58,22 @@ def run(
     else:
         seen, chosen = looking.see(paths, simulate), ()
     wanted = _wanted(asked, values, paths)
+    if fix:
+        done = remedies.run(talk, remedies.safe(values, seen, wanted, paths))
+        if done:  # how it is now, not how it was
+            mended += done
+            values, faults = settings.load_readable(os.environ, health.here(), paths.user_file)
+            seen = survey.examine(paths, values, (*homeless, *faults))
+            chosen = _chosen(values, seen, paths)
+    lacking = remedies.findings(values, seen, wanted, paths) if simulate is None else ()
+    tried = {row.name for row in mended if row.status == "warning"}
+    lacking = tuple(row for row in lacking if row.name not in tried)
     findings = (
         *_unsupported(agent, asked),
         *mended,
         *checks.check(seen, wanted_agents=wanted),
         *chosen,
+        *lacking,
         *_recommended(asked, values, paths, seen),
     )
     data = {
