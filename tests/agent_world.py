@@ -203,10 +203,12 @@ class World:
         environment: Mapping[str, str] | None = None,
         context: int | None = None,
         stdin: str | None = None,
+        proof: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """`agentlaunch up NAME … -- ARGS` in the project, to its end."""
+        """`agentlaunch up NAME … -- ARGS` in the project, to its end; with the `proof` of the model
+        before it only where that is what the test is about."""
         return subprocess.run(
-            self.argv(args, options=options, context=context),
+            self.argv(args, options=options, context=context, proof=proof),
             cwd=self.project,
             env=self.shell() | dict(environment or {}),
             input="" if stdin is None else stdin,
@@ -217,9 +219,15 @@ class World:
         )
 
     def argv(
-        self, args: list[str], *, options: tuple[str, ...] = (), context: int | None = None
+        self,
+        args: list[str],
+        *,
+        options: tuple[str, ...] = (),
+        context: int | None = None,
+        proof: bool = False,
     ) -> list[str]:
         tokens = str(context or self.case.context)
+        options = options if proof else (*options, "--skip-proof")
         asked = ("--engine", self.engine.url, "--context", tokens, "--no-input", *options)
         return [str(PROGRAM), "up", self.agent.name, *asked, "--", *self.filled(args)]
 

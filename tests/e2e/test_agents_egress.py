@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs_network
 @pytest.mark.parametrize("name", agent_names())
 def test_a_proxy_sees_nothing_but_the_hosts_that_are_named(name: str, folder: Path) -> None:
     with make_world(name, folder) as world, RefusingProxy() as proxy:
-        done = world.launch(world.case.prompt_args, environment=proxy.environment)
+        done = world.launch(world.case.prompt_args, environment=proxy.environment, proof=True)
 
         assert done.returncode == 0, done.stdout + done.stderr
         assert REPLY in done.stdout

@@ -26,7 +26,9 @@ def test_nothing_that_is_planted_turns_a_request_away(name: str, folder: Path) -
         world.plant("project")
         before = world.seen()
 
-        done = world.launch(world.case.prompt_args, environment=world.hostile_environment())
+        done = world.launch(
+            world.case.prompt_args, environment=world.hostile_environment(), proof=True
+        )
 
         assert done.returncode == 0, done.stdout + done.stderr
         assert REPLY in done.stdout
