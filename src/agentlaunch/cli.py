@@ -203,3 +203,6 @@ def _catch_sigterm() -> None:
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, stop)
+        hangup = getattr(signal, "SIGHUP", None)  # the terminal is closed: what we run ends with us
+        if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:
+            signal.signal(hangup, stop)

@@ -66,6 +66,8 @@ class Proof:
     at: datetime | None
     """When, with a zone; None where that cannot be read."""
     checks: tuple[Check, ...]
+    times: Mapping[str, datetime] = field(default_factory=dict)
+    """When each check was made, by its name."""
 
 
 def read_check(value: object) -> Check | None:
@@ -93,11 +95,18 @@ def read_proof(row: Mapping[str, Any] | None) -> Proof | None:
     if not isinstance(values["context_tokens"], int):
         return None
     checks = (row or {}).get("checks")
-    read = [read_check(value) for value in checks] if isinstance(checks, list) else []
+    rows = checks if isinstance(checks, list) else []
+    read = [read_check(value) for value in rows]
+    times: dict[str, datetime] = {
+        check.name: at
+        for check, value in zip(read, rows, strict=True)
+        if check is not None and (at := _moment(value.get("at"))) is not None
+    }
     return Proof(
         Subject(**values),  # type: ignore[arg-type] # each was looked at just now
         _moment((row or {}).get("at")),
         tuple(check for check in read if check is not None),
+        times,
     )
 
 

@@ -90,7 +90,9 @@ def _slots(engine: str, endpoint: Endpoint) -> int | None:
     if engine not in LLAMA_CPP:
         return None
     with contextlib.suppress(web.WebFault):
-        reply = web.request("GET", endpoint.base_url + "/props", headers=endpoint.key_headers)
+        reply = web.request(
+            "GET", endpoint.base_url + "/props", headers=endpoint.key_headers, deadline_s=1.0
+        )
         value = reply.json() if reply.status == 200 else None
         slots = value.get("total_slots") if isinstance(value, dict) else None
         return slots if isinstance(slots, int) and slots > 0 else None

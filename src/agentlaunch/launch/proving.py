@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentlaunch.engines.base import Served
 from agentlaunch.errors import AgentlaunchError, CheckFailed, EngineFailed
-from agentlaunch.launch import prompt, rehearsal
+from agentlaunch.launch import prompt, rehearsal, shaping
 from agentlaunch.plan import LaunchPlan, Places, sooner
-from agentlaunch.proof import first_word, tool_call
+from agentlaunch.proof import first_word, remembered, tool_call
 from agentlaunch.proof.check import NAMES, Budget, Check, Name
 from agentlaunch.proof.remembered import Subject, recall, remember
 from agentlaunch.records import Records
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 
+BYTES_A_TOKEN = 3.0
+ROOM, GROWTH = 0.8, 0.1
+"""A prompt is measured again when it may have grown by a tenth, beyond so much of the context."""
 OF_THE_PROMPT: tuple[Name, ...] = ("truncation", "prefix", "first-word")
 
 
@@ -64,6 +67,11 @@ def prove(
     store, subject = Records(paths.state), subject_of(plan, served)
     known = {} if again else recall(store, subject)
     checks = dict(known)
+    instructions = shaping.instructions_bytes(where.project)
+    failed = remembered.broken(store, subject)
+    if _outgrown(checks.get("truncation"), instructions):
+        del checks["truncation"]
+        failed["truncation"] = known["truncation"]
     if "tool-call" not in checks and plan.wish.agent.needs_tools:
         work = tool_call.prove(
             served.endpoint, subject.wire, budget=budget, tools_known=served.tools
@@ -74,14 +82,37 @@ def prove(
     if gate is not None and gate.status == "error":
         below = "not measured: the layer below, tool calls, does not work"
         checks |= {name: Check(name, "skipped", below) for name in OF_THE_PROMPT}
-    elif "first-word" not in checks:  # what else is missing, the warm start finds out
+    elif "first-word" not in checks or "truncation" in failed:
+        # What else is missing, the warm start finds out.
         job = prompt.job_of(plan, served, subject, gate)
         rows, warm = _of_the_prompt(plan, served, job, talk, paths, where, budget, whole=whole)
         checks |= {row.name: row for row in rows}
+        cut = checks["truncation"]
+        checks["truncation"] = replace(
+            cut, measured={**cut.measured, "instructions_bytes": instructions}
+        )
+        if cut.status == "skipped" and failed.get("truncation", cut).status == "error":
+            checks["truncation"] = failed["truncation"]  # nothing has shown that it is mended
     found = tuple(checks[name] for name in NAMES if name in checks)
-    if checks != known:
+    if gate is not None and gate.status == "error":
+        remember(store, subject, [gate])  # of what stands on it nothing is known
+    elif checks != known:
         remember(store, subject, found)
     return Proven(found, remembered=checks == known, warm=warm)
+
+
+def _outgrown(cut: Check | None, instructions_bytes: int) -> bool:
+    """Are there so many more instructions here than where the prompt was measured (another folder,
+    a longer CLAUDE.md), that it might not fit any more?"""
+    if cut is None:
+        return False
+    then, evaluated = cut.measured.get("instructions_bytes"), cut.measured.get("evaluated_tokens")
+    if not isinstance(then, int) or not isinstance(evaluated, int):
+        return False
+    more = (instructions_bytes - then) / BYTES_A_TOKEN
+    allocated = cut.measured.get("allocated_tokens")
+    room = ROOM * allocated if isinstance(allocated, int) else (1 + GROWTH) * evaluated
+    return evaluated + more > room and more > GROWTH * evaluated
 
 
 def subject_of(plan: LaunchPlan, served: Served) -> Subject:
@@ -136,7 +167,10 @@ def _of_the_prompt(
     if whole or expected_s is None or expected_s < budget.left_s:
         recording = rehearsal.find(plan, paths, where)
         if recording is None:
-            recording = talk.follow(rehearsal.record(plan, served, paths, where, allowed=False))
+            left_s = max(0.0, budget.left_s - (expected_s or 0.0))
+            limit_s = rehearsal.PATIENT_S if whole else min(rehearsal.LIMIT_S, left_s)
+            recorded = rehearsal.record(plan, served, paths, where, allowed=False, limit_s=limit_s)
+            recording = talk.follow(recorded)
         if recording is not None:
             work = prompt.measure(job, recording, budget, speed=speed, sooner=ways)
             rows = talk.follow(work)
@@ -168,8 +202,11 @@ def insist(proven: Proven, talk: Talk) -> None:
             talk.warn(sentence(check), code=f"proof-{check.name}")
         elif check.status == "ok" and not proven.remembered:
             talk.say(f"proof    {check.message}")
-        elif check.status == "skipped":
-            talk.detail(f"proof    {check.name}: {check.message}")
+        elif check.status == "skipped" and not proven.remembered and not proven.broken:
+            if check.name == "tool-call":
+                talk.warn(check.message, code="proof-tool-call")
+            else:
+                talk.say(f"proof    {check.name}: {check.message}")
     if not proven.broken:
         if proven.remembered:
             talk.say(f"proof    {_remembered(proven)}")

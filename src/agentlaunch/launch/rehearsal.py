@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -197,4 +198,10 @@ def _with(file: PrivateFile, rehearsal: Rehearsal) -> PrivateFile:
     if not rehearsal.settings or file.path.suffix != ".json":
         return file
     document = json.loads(file.content)
-    return replace(file, content=json.dumps(document | dict(rehearsal.settings)).encode())
+    for name, value in rehearsal.settings.items():
+        there = document.get(name)
+        if isinstance(there, dict) and isinstance(value, Mapping):
+            there.update(value)
+        else:
+            document[name] = value
+    return replace(file, content=json.dumps(document).encode())

@@ -6,6 +6,7 @@ reads. Some files it rewrites at every start; of those only what matters counts.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -13,9 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentlaunch import files, process
+from agentlaunch import files
 from agentlaunch.agents.base import Agent, own_folder
-from agentlaunch.errors import AgentlaunchError
 from agentlaunch.models import sampling
 from agentlaunch.plan import LaunchPlan, Places
 
@@ -41,7 +41,6 @@ REWRITTEN = frozenset({".claude.json", "history.json", "trustedFolders.json", "i
 SERVERS = ("mcpServers", "enabledMcpjsonServers", "disabledMcpjsonServers", "disabledMcpServers")
 
 MOST_FILES, MOST_BYTES = 500, 1 << 20
-GIT_TIMEOUT_S = 3.0
 
 
 def key_of(plan: LaunchPlan, where: Places, *, headless: bool) -> str:
@@ -118,14 +117,40 @@ def _servers(file: Path, project: Path) -> str | None:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
+def instructions_bytes(project: Path) -> int:
+    """How much instructions a folder and those above it hold for agents, in bytes."""
+    total = 0
+    for folder in (project, *project.parents):
+        for name in INSTRUCTIONS:
+            with contextlib.suppress(OSError):
+                total += (folder / name).stat().st_size
+    return total
+
+
 def _git(project: Path) -> str:
-    """The state of the repository as agents tell it; nothing that its settings name is run."""
-    said = []
-    quiet = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(project))
-    for words in (("status", "--porcelain", "--branch"), ("log", "-5", "--format=%h %s")):
-        try:
-            done = process.run([*quiet, *words], timeout_s=GIT_TIMEOUT_S)
-        except AgentlaunchError:
-            return ""
-        said.append(done.stdout)
+    """The state of the repository, by its own files: `git` itself would run commands that the
+    repository's settings name (filters, a signature's program), before anybody trusts it."""
+    for folder in (project, *project.parents):
+        found = folder / ".git"
+        if found.is_dir():
+            return _git_state(found)
+        if found.is_file():  # a worktree's, or a submodule's
+            text = _text(found)
+            return _git_state(folder / text.removeprefix("gitdir:").strip())
+    return ""
+
+
+def _git_state(git: Path) -> str:
+    head = _text(git / "HEAD")
+    said = [head, _text(git / head.removeprefix("ref:").strip()) if "ref:" in head else ""]
+    with contextlib.suppress(OSError):
+        index = (git / "index").stat()
+        said.append(f"{index.st_size} {index.st_mtime_ns}")
     return hashlib.sha256("\0".join(said).encode()).hexdigest()
+
+
+def _text(file: Path) -> str:
+    try:
+        return files.read_plain(file, MOST_BYTES).decode("utf-8", "replace").strip()
+    except (OSError, ValueError):
+        return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -107,9 +108,11 @@ class _Outcome(Generic[T]):
     error: BaseException | None = None
 
 
-def waiting(activity: str, work: Callable[[], T]) -> Work[T]:
+def waiting(activity: str, work: Callable[[], T], *, limit_s: float = math.inf) -> Work[T]:
     """Run something that blocks in a thread, and say every quarter of a second that it goes on and
-    for how long; what it raises is raised. Nobody waits for it any more once this is closed."""
+    for how long; what it raises is raised. Nobody waits for it any more once this is closed, or
+    after `limit_s` seconds: a server that drips keeps every limit on silence. Raises `EngineFailed`
+    then."""
     outcome: _Outcome[T] = _Outcome()
 
     def run() -> None:
@@ -124,6 +127,8 @@ def waiting(activity: str, work: Callable[[], T]) -> Work[T]:
     yield Progress(activity)
     while thread.is_alive():
         thread.join(LOOK_S)
+        if thread.is_alive() and time.monotonic() - begun > limit_s + LOOK_S:
+            raise EngineFailed(f"no end of an answer within {limit_s:.0f} s", code="too-slow")
         if thread.is_alive():
             yield Progress(activity, detail=format_seconds(time.monotonic() - begun))
     if outcome.error is not None:

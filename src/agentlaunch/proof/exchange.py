@@ -102,7 +102,11 @@ def _ask(
     if left_s < LEAST_S:
         return None
     try:
-        return (yield from waiting(text, partial(send, endpoint, wire, body, deadline_s=left_s)))
+        return (
+            yield from waiting(
+                text, partial(send, endpoint, wire, body, deadline_s=left_s), limit_s=left_s
+            )
+        )
     except EngineFailed as error:
         if error.code == "too-slow":
             return None
@@ -177,7 +181,7 @@ def _count(
             found = _posted(endpoint, "/tokenize", kept, budget)
         return found
 
-    return (yield from waiting("counting the agent's own prompt", ask))
+    return (yield from waiting("counting the agent's own prompt", ask, limit_s=COUNT_S))
 
 
 def _posted(endpoint: Endpoint, path: str, body: Mapping[str, Any], budget: Budget) -> int | None:

@@ -8,15 +8,15 @@ they were.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 
 from agentlaunch.errors import Refused
-from agentlaunch.proven import Check, Proof, Subject, read_proof
+from agentlaunch.proven import Check, Proof, Subject, read_check, read_proof
 from agentlaunch.records import Records
 
-__all__ = ["Subject", "recall", "remember"]
+__all__ = ["Subject", "broken", "recall", "remember"]
 
 HOLDS_ELSEWHERE = timedelta(days=1)
 """How long a proof counts for a server that is not ours."""
@@ -26,45 +26,57 @@ OF_THE_ENGINE = ("model_digest", "engine", "engine_version", "url", "wire")
 
 
 def recall(records: Records, subject: Subject, now: datetime | None = None) -> dict[str, Check]:
-    """What still counts, by the check's name; nothing that failed."""
+    """What still counts, by the check's name: what was shown to work, and a speed that could not be
+    had, which would not be had again."""
     found: dict[str, Check] = {}
-    for row in records.all("proofs").values():
-        proof = read_proof(row)
-        if proof is None or not _of_the_engine(proof.subject, subject):
-            continue
-        if not _holds(proof, subject, now or datetime.now(timezone.utc)):
-            continue
+    for proof in _of_the_engine(records, subject):
         same = replace(proof.subject, model=subject.model) == subject
         for check in proof.checks:
-            counts = check.status in {"ok", "warning"}
-            if counts and (same or check.name == "tool-call"):
+            if not _holds(proof, check, subject, now or datetime.now(timezone.utc)):
+                continue
+            if check.name == "tool-call":
+                if check.measured.get("verdict") == "works":
+                    found[check.name] = check
+            elif same and (check.status in {"ok", "warning"} or check.name == "first-word"):
                 found[check.name] = check
-            elif same and check.status == "skipped" and check.name != "tool-call":
-                found.setdefault(check.name, check)  # it was tried, and would be skipped again
     return found
+
+
+def broken(records: Records, subject: Subject) -> dict[str, Check]:
+    """What was found not to work the last time: by a launch, or by the warm start after it."""
+    for proof in _of_the_engine(records, subject):
+        if replace(proof.subject, model=subject.model) == subject:
+            return {check.name: check for check in proof.checks if check.status == "error"}
+    return {}
 
 
 def remember(
     records: Records, subject: Subject, checks: Iterable[Check], now: datetime | None = None
 ) -> None:
-    """Keep what was found, with what was known of the same before and is not measured now; comfort,
-    so that a failure to write stops nothing."""
+    """Keep what was found, with what was known of the same before and is not measured now. What was
+    left out is not kept, but for a speed; a failure to write stops nothing."""
     at = (now or datetime.now(timezone.utc)).isoformat(timespec="seconds")
-    before = read_proof(records.recall("proofs", subject.key))
-    kept = {check.name: check for check in before.checks} if before is not None else {}
+    before = records.recall("proofs", subject.key) or {}
+    kept = {row["name"]: row for row in before.get("checks") or [] if read_check(row) is not None}
     for check in checks:
-        if check.status != "skipped" or check.name not in kept:
-            kept[check.name] = check
-    row = {**asdict(subject), "at": at, "checks": [check.as_json() for check in kept.values()]}
+        if check.status != "skipped" or (check.name == "first-word" and check.name not in kept):
+            kept[check.name] = check.as_json() | {"at": at}
     with contextlib.suppress(Refused, OSError):
+        row = {**asdict(subject), "at": at, "checks": list(kept.values())}
         records.remember("proofs", subject.key, row)
 
 
-def _of_the_engine(one: Subject, other: Subject) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in OF_THE_ENGINE)
+def _of_the_engine(records: Records, subject: Subject) -> Iterator[Proof]:
+    for row in records.all("proofs").values():
+        proof = read_proof(row)
+        if proof is not None and all(
+            getattr(proof.subject, name) == getattr(subject, name) for name in OF_THE_ENGINE
+        ):
+            yield proof
 
 
-def _holds(proof: Proof, subject: Subject, now: datetime) -> bool:
+def _holds(proof: Proof, check: Check, subject: Subject, now: datetime) -> bool:
     if subject.url is None:
         return True
-    return proof.at is not None and timedelta(0) <= now - proof.at < HOLDS_ELSEWHERE
+    at = proof.times.get(check.name)
+    return at is not None and timedelta(0) <= now - at < HOLDS_ELSEWHERE

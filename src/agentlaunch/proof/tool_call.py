@@ -219,7 +219,9 @@ class Gate:
         )
         again = f", try {probe.tries + 1}" if probe.tries else ""
         try:
-            turn = yield from waiting(f"proving tool calls: {probe.name}{again}", exchange)
+            turn = yield from waiting(
+                f"proving tool calls: {probe.name}{again}", exchange, limit_s=left_s
+            )
         except EngineFailed as error:
             if error.code == "too-slow":
                 return None

@@ -11,7 +11,7 @@ import pytest
 
 from agentlaunch import files
 from agentlaunch.proof.check import Budget, Check, read_check
-from agentlaunch.proof.remembered import Subject, recall, remember
+from agentlaunch.proof.remembered import Subject, broken, recall, remember
 from agentlaunch.records import Records
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
@@ -77,8 +77,44 @@ def test_another_prompt_or_window_has_its_own_proof_of_the_prompt(
 
 @pytest.mark.parametrize("status", ["error", "skipped"])
 def test_what_failed_or_was_left_out_is_measured_again(records: Records, status: Any) -> None:
-    remember(records, SUBJECT, [replace(GATE, status=status)], NOW)
+    cut = Check("truncation", status, "cut")
+    gate = Check("tool-call", status, "it says nothing", {"verdict": None})
+    remember(records, SUBJECT, [gate, cut], NOW)
     assert recall(records, SUBJECT, NOW) == {}
+    assert set(broken(records, SUBJECT)) == (
+        {"tool-call", "truncation"} if status == "error" else set()
+    )
+
+
+def test_a_gate_that_could_not_be_proven_in_time_is_asked_again(records: Records) -> None:
+    remember(records, SUBJECT, [replace(GATE, status="warning", measured={"verdict": None})], NOW)
+    assert recall(records, SUBJECT, NOW) == {}
+
+
+def test_a_speed_that_could_not_be_had_is_not_asked_for_again(records: Records) -> None:
+    unknown = Check("first-word", "skipped", "no speed was to be had")
+    remember(records, SUBJECT, [unknown, WORD], NOW)
+    remember(records, SUBJECT, [unknown], NOW)
+    assert recall(records, SUBJECT, NOW) == {"first-word": WORD}, "what is known stays"
+
+
+def test_what_a_later_run_finds_takes_the_place_of_what_was_found(records: Records) -> None:
+    cut = Check("truncation", "error", "cut")
+    whole = Check("truncation", "ok", "nothing is cut")
+    remember(records, SUBJECT, [GATE, whole], NOW)
+    remember(records, SUBJECT, [cut], NOW)
+    assert recall(records, SUBJECT, NOW) == {"tool-call": GATE}
+    assert broken(records, SUBJECT) == {"truncation": cut}
+    remember(records, SUBJECT, [whole], NOW)
+    assert broken(records, SUBJECT) == {}
+
+
+def test_each_check_has_an_age_of_its_own(records: Records) -> None:
+    """A proof elsewhere is not made younger by another one beside it."""
+    there = replace(SUBJECT, url="http://127.0.0.1:8000")
+    remember(records, there, [GATE], NOW)
+    remember(records, there, [WORD], NOW + timedelta(hours=20))
+    assert recall(records, there, NOW + timedelta(hours=30)) == {"first-word": WORD}
 
 
 def test_a_server_that_is_not_ours_is_proven_anew_after_a_day(records: Records) -> None:
@@ -113,7 +149,7 @@ def test_a_row_of_a_server_without_a_time_counts_for_nothing(records: Records) -
     file = records.folder / "proofs.json"
     rows = files.read_json(file) or {}
     for at in (None, 7, "yesterday", "2026-11-23T12:00:00"):  # the last one names no zone
-        rows[there.key]["at"] = at
+        rows[there.key]["checks"][0]["at"] = at
         files.write_json(file, rows)
         assert recall(records, there, NOW) == {}
 
