@@ -109,10 +109,19 @@ def agents(session: nox.Session) -> None:
     session.run("pytest", "tests/e2e", *session.posargs, env=env)
 
 
+@nox.session
+def patience(session: nox.Session) -> None:
+    """An engine that is silent for six minutes, with three real agents (seven minutes)."""
+    _install_wheel(session)
+    env = {**os.environ, "AGENTLAUNCH_TEST_SLOW": "1"}
+    session.run("pytest", "tests/e2e/test_slow_engine.py", *session.posargs, env=env)
+
+
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])
 def full(session: nox.Session) -> None:
-    """The long matrix: every Python, every layer, a real `pipx install .`, all agents, servers."""
+    """The long matrix: every Python, every layer, a real `pipx install .`, the long sessions."""
     session.notify("agents")
+    session.notify("patience")
     session.notify("servers")
     _prepare(session, "test")
     session.install("pipx")

@@ -7,10 +7,14 @@ from typing import Any
 
 from agentlaunch import plan
 from agentlaunch.agents.base import Unset
+from agentlaunch.context import usable_tiers
 from agentlaunch.endpoint import without_secrets
 from agentlaunch.models.sampling import listed
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, format_memory, format_span
+
+TOOL_LISTS = ("--tools", "--available-tools")
+"""Flags of agents by which a tier names the tools that are left."""
 
 
 def lines(made: plan.LaunchPlan) -> list[str]:
@@ -25,6 +29,7 @@ def lines(made: plan.LaunchPlan) -> list[str]:
         f"engine   {_engine(made)}",
         f"context  {made.context.engine_tokens:,} tokens"
         + (f", {made.context.tier.name} prompt" if made.context.slim else ""),
+        *(f"prompt   {text}" for text in prompt(made)),
     ]
     candidate = made.model.candidate
     if candidate is not None and candidate.speed.first_word_s is not None:
@@ -32,6 +37,42 @@ def lines(made: plan.LaunchPlan) -> list[str]:
         rows.append(f"speed    first word in about {format_span(band.low, band.high)}")
     rows += [f"or       {text}" for text in other_ways(made)]
     return [*rows, *(f"         {reason}" for reason in made.because)]
+
+
+def prompt(made: plan.LaunchPlan) -> list[str]:
+    """What a smaller prompt leaves of the agent, why it is sent, and how to get the full one; one
+    sentence, or none for the full prompt."""
+    wish, tier = made.wish, made.context.tier
+    agent = wish.agent
+    full = agent.tiers[0]
+    if tier is full or not made.context.slim:
+        return []
+    headless = agent.is_headless(wish.args)
+    now, whole = (
+        row.headless_tokens if headless else row.interactive_tokens for row in (tier, full)
+    )
+    window = made.context.engine_tokens
+    more = full.min_context_tokens(agent.compaction)
+    if full not in usable_tiers(agent.tiers, agent.compaction, window):
+        larger = f"--context {more} or " if made.remote is None else ""
+        way_out = f"the full one ({whole:,}) wants a window of {more:,} tokens: "
+        way_out += f"{larger}--slim off sends it"
+    elif wish.slim == "on":
+        way_out = f"as asked; --slim off sends the full one ({whole:,})"
+    else:
+        way_out = f"the first word comes sooner than with the full one ({whole:,}: --slim off)"
+    names = _listed_tools(tier.args)
+    left = f"{tier.tools} of {full.tools} tools" + (f" ({', '.join(names)})" if names else "")
+    return [f"{tier.name}, {left}, about {now:,} tokens; {way_out}"]
+
+
+def _listed_tools(args: tuple[str, ...]) -> list[str]:
+    """The tools that a tier names; none where it names those that it takes away, or settings."""
+    for arg in args:
+        flag, _equals, value = arg.partition("=")
+        if flag in TOOL_LISTS:
+            return value.split(",")
+    return []
 
 
 def _engine(made: plan.LaunchPlan) -> str:
