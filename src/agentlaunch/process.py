@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import struct
@@ -15,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 from agentlaunch.errors import AgentlaunchError
 
@@ -160,7 +161,7 @@ class OnTerminal:
     """A child on a terminal that nobody looks at: what it draws is thrown away, what it asks of a
     terminal is answered. Not on Windows, where it raises `ToolNotFound`."""
 
-    ANSWERS = ((b"\x1b[6n", b"\x1b[1;1R"), (b"\x1b[c", b"\x1b[?62;22c"))
+    ANSWERS: ClassVar = {b"\x1b[6n": b"\x1b[1;1R", b"\x1b[c": b"\x1b[?62;22c"}
     """Questions for the place of the cursor and the kind of terminal; some wait for them."""
 
     def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
@@ -186,11 +187,16 @@ class OnTerminal:
         self._reader.start()
 
     def _read(self) -> None:
+        questions = re.compile(b"|".join(map(re.escape, self.ANSWERS)))
+        longest = max(map(len, self.ANSWERS))
+        seen = b""  # a question may come in two parts
         with contextlib.suppress(OSError):  # the other side is closed
             while data := os.read(self._master, 65_536):
-                for question, answer in self.ANSWERS:
-                    if question in data:
-                        os.write(self._master, answer)
+                seen, end = seen + data, 0
+                for found in questions.finditer(seen):
+                    os.write(self._master, self.ANSWERS[found[0]])
+                    end = found.end()
+                seen = seen[max(end, len(seen) - longest + 1) :]
 
     def poll(self) -> int | None:
         """The exit status, or None while it runs."""

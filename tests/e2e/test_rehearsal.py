@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from agent_world import MODEL, TOKEN, World, folder, installed, make_world
+from agent_world import ALL_VARIABLE, MODEL, TOKEN, World, folder, installed, make_world
+from agentlaunch import managed
 from agentlaunch.agents.base import PROMPT, Handover
 from agentlaunch.context import make_context
 from agentlaunch.endpoint import Endpoint
@@ -30,14 +34,26 @@ from agentlaunch.proof.recording import WORD, Recording
 from agentlaunch.settings import Paths
 from agentlaunch.survey import AgentState
 from launcher import snapshot
-from places import paths_below
+from places import CACHE, paths_below
 
 __all__ = ["folder"]  # the fixture, known to pytest by its name in this module
 
 pytestmark = pytest.mark.needs_network
 
-NAMES = ("claude-code", "codex", "opencode")
-ON_A_TERMINAL = ("claude-code", "opencode")
+NAMES = ("claude-code", "codex", "opencode", "pi", "qwen")
+SHOWN = {
+    "claude-code": (PROMPT,),
+    "opencode": ("--prompt", PROMPT),
+    "pi": (PROMPT,),
+    "qwen": ("-i", PROMPT),
+}
+"""How each is started on a terminal with a prompt. Codex is not: its dialogs ask first."""
+SLOW = ("opencode", "qwen")
+KINDS = [
+    *((name, False) for name in NAMES),
+    # Slow there: OpenCode needs 15 s to its first request.
+    *((name, True) for name in SHOWN if name not in SLOW or os.environ.get(ALL_VARIABLE)),
+]
 NOT_THE_USERS = (
     ".cache/",  # logs of MCP servers
     ".npm/",  # OpenCode's own package for plugins, looked for at each of its starts
@@ -46,6 +62,7 @@ NOT_THE_USERS = (
     ".codex/tmp/",
 )
 """Below home: what any start of these agents writes, and nobody reads again."""
+DATABASES = (".sqlite", ".db")
 COUNTERS = (".claude.json",)
 """Files in which an agent counts its starts."""
 SESSIONS = ("jsonl", "opencode.db", "rollout", "history")
@@ -91,6 +108,15 @@ def _trust(world: World) -> None:
         told = f'notify = ["touch", "{world.folder}/ran-hook"]\n'
         trusted = f'[projects."{world.project}"]\ntrust_level = "trusted"\n'
         file.write_text(told + rest + "\n" + trusted)
+    if world.agent.name == "pi":
+        # A rehearsal is without extensions, and so without their tools.
+        shutil.rmtree(world.home / ".pi" / "agent" / "extensions")
+        _merge(world.home / ".pi" / "agent" / "trust.json", {str(world.project): True})
+    if world.agent.name == "qwen":
+        _merge(world.home / ".qwen" / "trustedFolders.json", {str(world.project): "TRUST_FOLDER"})
+        hook = [{"hooks": [{"type": "command", "command": ran}]}]
+        hooks = {"SessionStart": hook, "UserPromptSubmit": hook, "Stop": hook}
+        _merge(world.home / ".qwen" / "settings.json", {"hooks": hooks})
     if world.agent.name == "opencode":
         plugin = world.home / ".config" / "opencode" / "plugin" / "note.js"
         plugin.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +140,8 @@ def plan_of(world: World, args: tuple[str, ...], where: Places) -> tuple[LaunchP
     package = agent.package
     assert package is not None
     program = installed(agent.name) / dict(package.programs)[agent.binary]
-    state = AgentState(agent, program, package.version, managed=True)
+    runner = managed.runner_for(package, program, paths_below(CACHE / "agents"))
+    state = AgentState(agent, program, package.version, managed=True, runner=runner)
     context = make_context(agent.tiers, agent.compaction, world.case.context)
     endpoint = Endpoint(world.engine.url, agent.wires, MODEL, TOKEN)
     wish = Wish(agent, args=args)
@@ -191,26 +218,33 @@ def recorded(world: World, paths: Paths, args: tuple[str, ...]) -> tuple[Recordi
 
 
 def kept(root: Path) -> dict[str, bytes]:
-    """The user's files below a folder, but for what any start writes."""
+    """The user's files below a folder, but for what any start writes; of a database, what it holds:
+    a start under load leaves its last pages for the next one to fold in (seen, Codex 0.169.0)."""
     return {
-        name: data
+        name: _told(root / name) if name.endswith(DATABASES) else data
         for name, data in snapshot(root).items()
-        if not name.startswith(NOT_THE_USERS) and name not in COUNTERS
+        if not name.startswith(NOT_THE_USERS)
+        and name not in COUNTERS
+        and not name.endswith(("-wal", "-shm"))
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [(name, False) for name in NAMES] + [(name, True) for name in ON_A_TERMINAL],
-)
+def _told(database: Path) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (database, database.with_name(f"{database.name}-wal")):
+            if file.exists():
+                shutil.copy(file, folder)
+        with contextlib.closing(sqlite3.connect(Path(folder) / database.name)) as opened:
+            return "\n".join(opened.iterdump()).encode()
+
+
+@pytest.mark.parametrize(("name", "shown"), KINDS)
 def test_the_recorded_prompt_is_what_the_next_start_sends(
     name: str, shown: bool, folder: Path
 ) -> None:
     with a_world(name, folder) as world:
         paths = paths_below(folder / "ours")
-        how = world.agent.rehearsal
-        assert how is not None
-        model = how.interactive if shown else tuple(world.case.prompt_args)
+        model = SHOWN[name] if shown else tuple(world.case.prompt_args)
         args = tuple(w.replace(PROMPT, WORDS).replace("@PROMPT@", WORDS) for w in model)
         found, plan = recorded(world, paths, args)
 
@@ -229,10 +263,28 @@ def test_the_recorded_prompt_is_what_the_next_start_sends(
         assert found.first_turn(MODEL)["model"] == sent["model"] == MODEL
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [(name, False) for name in NAMES] + [(name, True) for name in ON_A_TERMINAL],
-)
+def test_a_changed_repository_leaves_most_of_claude_codes_prompt_as_it_was_recorded(
+    folder: Path,
+) -> None:
+    with a_world("claude-code", folder) as world:
+        paths = paths_below(folder / "ours")
+        args = ("-p", WORDS)
+        found, plan = recorded(world, paths, args)
+        (world.project / "more.py").write_text("1\n")
+        _commit(world.project)
+        (world.project / "still-more.py").write_text("2\n")
+
+        where = places_of(world, paths, f"{os.getpid()}-2")
+        assert rehearsal.find(plan, paths, where) == found
+        served = Endpoint(world.engine.url, world.agent.wires, MODEL, TOKEN)
+        given = handover(plan.wish, plan.agent, served, plan.context, where)
+        sent = sent_by_a_real_start(world, given, paths, shown=False)
+
+        assert parts(found.body) == parts(sent)
+        assert texts(found.body) != texts(sent)
+
+
+@pytest.mark.parametrize(("name", "shown"), KINDS)
 def test_a_rehearsal_leaves_no_trace_and_runs_no_hook(name: str, shown: bool, folder: Path) -> None:
     with a_world(name, folder) as world:
         paths = paths_below(folder / "ours")

@@ -77,18 +77,24 @@ def test_a_session_keeps_every_engine_and_every_thing(
     assert paths().cache.exists()
 
 
-def test_saved_prefixes_are_an_item_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
-    saved = paths().cache / "prefixes" / "0123456789abcdef" / "fedcba9876543210.kv"
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("prefixes", "0123456789abcdef/fedcba9876543210.kv"), ("recordings", "0123456789abcdef.json")],
+)
+def test_what_is_dear_of_the_cache_is_an_item_of_its_own(
+    name: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = paths().cache / name / file
     files.private_tree(paths().cache, saved.parent)
     saved.write_bytes(bytes(1000))
     assert main(["clean", "--json"]) == 0
     items = json.loads(capsys.readouterr().out)["data"]["items"]
     sizes = {row["name"]: row["size_bytes"] for row in items}
-    assert (sizes["cache"], sizes["prefixes"]) == (1, 1000)
+    assert (sizes["cache"], sizes[name]) == (1, 1000)
 
     assert main(["clean", "cache", "--yes"]) == 0
-    assert [path.name for path in paths().cache.iterdir()] == ["prefixes"]
+    assert [path.name for path in paths().cache.iterdir()] == [name]
     assert saved.exists()
 
-    assert main(["clean", "prefixes", "--yes"]) == 0
-    assert not saved.parent.parent.exists()
+    assert main(["clean", name, "--yes"]) == 0
+    assert not (paths().cache / name).exists()

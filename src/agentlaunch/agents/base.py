@@ -187,7 +187,7 @@ class Rehearsal:
     env: Mapping[str, str] = field(default_factory=dict)
     """On top of the hand-over's; `{folder}` is a throwaway folder."""
     settings: Mapping[str, object] = field(default_factory=dict)
-    """Keys on top of those in the hand-over's private JSON files."""
+    """Keys on top of those in the hand-over's private JSON files; groups of keys are joined."""
     tells_git: bool = False
     """Does the prompt on a terminal tell the state of the repository before its tools, so that
     another state is another prompt?"""

@@ -506,6 +506,7 @@ AGENT = Agent(
         "not loaded.",
         "With the full prompt `/model` lists the vendor's models, and choosing one writes it into "
         "your config.toml: the engine still gets the request, under that name.",
+        "Nothing stops a model that repeats one call (60 were let through, 0.169.0).",
     ),
     configure=configure,
 )

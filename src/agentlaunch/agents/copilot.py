@@ -328,5 +328,6 @@ AGENT = Agent(
     notes=(
         "a subagent for which you or an agent's file chose a model asks the engine for that name",
         "with -p it runs hooks and MCP servers of a project only in a folder that you trust",
+        "nothing stops a model that repeats one call (60 were let through, 1.0.102)",
     ),
 )

@@ -434,5 +434,7 @@ AGENT = Agent(
         "MCP servers, formatters and language servers run.",
         "Sessions get no title from a model on this machine: that request would come before "
         "your own.",
+        "Nothing stops a model that repeats one call: `run` let 60 through, with "
+        "`permission.doom_loop: deny` and with `agent.build.steps: 10` too (1.18.33).",
     ),
 )

@@ -20,6 +20,7 @@ from agentlaunch.agents.base import (
     Agent,
     Handover,
     PrivateFile,
+    Rehearsal,
     Reserved,
     Target,
     Trust,
@@ -297,6 +298,9 @@ AGENT = Agent(
     ),
     config_folder=("PI_CODING_AGENT_DIR", "~/.pi/agent"),
     trust=Trust("{config}/trust.json", "json", _trusts, asks=True),
+    # Without extensions: they are told of every session (ours is given by name, and stays). A
+    # start on a terminal sends the same prompt, and writes into settings.json (seen, 0.87.1).
+    rehearsal=Rehearsal(args=("-p", "--no-session", "--no-extensions", PROMPT)),
     configure=configure,
     notes=(
         "Ctrl+P and `--continue` stay with this model; `/model` lists your own providers too "
@@ -305,5 +309,6 @@ AGENT = Agent(
         "output.",
         "It has no permissions: it edits files and runs commands without a question.",
         "`/llama` and packages that are not installed yet are not fetched (it runs offline).",
+        "Nothing stops a model that repeats one call (60 were let through, 0.87.1).",
     ),
 )

@@ -22,6 +22,7 @@ from agentlaunch.agents.base import (
     Grammar,
     Handover,
     PrivateFile,
+    Rehearsal,
     Reserved,
     Target,
     Trust,
@@ -401,8 +402,18 @@ AGENT = Agent(
     ),
     trust=Trust("{config}/trustedFolders.json", "json", _trusts, asks=False),
     sessions=Sessions(_resumed, _session_files, _session_tokens),
+    rehearsal=Rehearsal(
+        args=("--chat-recording=false", "-p", PROMPT),
+        # On a terminal other tools are offered; with tips it would count those that it has shown.
+        interactive=("--chat-recording=false", "-i", PROMPT),
+        env={"QWEN_RUNTIME_DIR": "{folder}/runtime"},
+        settings={"disableAllHooks": True, "ui": {"hideTips": True}},
+    ),
     notes=(
         "it keeps no memory of its own across sessions here: that asks the model after every turn",
         "a subagent for which a file chose a model asks the engine for that name",
+        "a model that repeats itself is stopped by `--max-session-turns N`, with status 53, or by "
+        "`model.skipLoopDetection: false`, with status 0: at the 5th same call, but also at the "
+        "8th call in a row of one tool, so that is left to you (0.15.10)",
     ),
 )

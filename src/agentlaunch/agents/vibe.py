@@ -227,4 +227,7 @@ AGENT = Agent(
         Watched(".vibe/agents/*.toml", "toml", beyond_us=PROFILE_ROUTES),
     ),
     trust=Trust("{config}/trusted_folders.toml", "toml", _trusts, asks=True),
+    notes=(
+        "A model that repeats one call is stopped by `--max-turns N` alone, with status 3 (3.0.2).",
+    ),
 )

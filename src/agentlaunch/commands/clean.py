@@ -12,6 +12,7 @@ from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp, llama_cpp_prefixes
 from agentlaunch.errors import UsageError
 from agentlaunch.models import store
+from agentlaunch.proof import recording
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes
@@ -93,12 +94,16 @@ def found(paths: Paths) -> tuple[Item, ...]:
         what = "unfinished downloads"
         items.append(Item("downloads", what, paths.models, size, ours.remove_leftovers))
     launch.sweep(paths)
-    saved = paths.cache / llama_cpp_prefixes.FOLDER
+    saved = (
+        ("prefixes", "prompts that the engine has read", paths.cache / llama_cpp_prefixes.FOLDER),
+        ("recordings", "agents' first prompts", paths.cache / recording.FOLDER),
+    )
+    apart = tuple(folder for _name, _what, folder in saved)
     for name, what, folder, keeping in (
-        ("cache", "folder", paths.cache, saved),
-        ("prefixes", "prompts that the engine has read", saved, None),
+        ("cache", "folder", paths.cache, apart),
+        *((name, what, folder, ()) for name, what, folder in saved),
     ):
-        size = files.tree_bytes(folder) - (files.tree_bytes(keeping) if keeping else 0)
+        size = files.tree_bytes(folder) - sum(files.tree_bytes(each) for each in keeping)
         if size:
             items.append(Item(name, what, folder, size, partial(_remove_tree, folder, keeping)))
     folders = (
@@ -120,16 +125,16 @@ def _stop_engines(paths: Paths) -> None:
         engine.stop(row.key)
 
 
-def _remove_tree(folder: Path, keeping: Path | None = None) -> None:
-    """Remove a folder; of one that has another item below it, all but that."""
+def _remove_tree(folder: Path, keeping: tuple[Path, ...] = ()) -> None:
+    """Remove a folder; of one that has other items below it, all but those."""
     import shutil
 
-    if keeping is None or not keeping.is_dir():
+    if not any(each.is_dir() for each in keeping):
         shutil.rmtree(folder, ignore_errors=True)
         return
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            if path != keeping:
+            if path not in keeping:
                 shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

@@ -68,6 +68,36 @@ def test_the_users_own_tools_replace_the_tiers(own: tuple[str, ...]) -> None:
     assert prepare(target(*own, window=32_768)).argv[1] == "--settings"
 
 
+STABLE = "--exclude-dynamic-system-prompt-sections"
+
+
+@pytest.mark.parametrize("version", ["2.1.98", "2.1.197", "2.1.330"])
+def test_headless_the_state_of_the_repository_stands_behind_the_tools(version: str) -> None:
+    argv = prepare(target("-p", "hi", version=version)).argv
+
+    assert argv.index(STABLE) < argv.index("-p")
+
+
+@pytest.mark.parametrize(
+    ("version", "args"),
+    [
+        ("2.1.97", ("-p", "hi")),  # it does not know the flag
+        (None, ("-p", "hi")),
+        ("2.1.197", ("hi",)),  # there it does nothing
+        ("2.1.197", ("-p", "hi", "--system-prompt", "Mine.")),
+        ("2.1.197", ("-p", "hi", "--system-prompt-file=mine.md")),
+    ],
+)
+def test_it_is_left_where_it_is_where_that_would_break_or_mean_nothing(
+    version: str | None, args: tuple[str, ...]
+) -> None:
+    assert STABLE not in prepare(target(*args, version=version)).argv
+
+
+def test_a_flag_of_the_users_own_is_not_said_twice() -> None:
+    assert prepare(target("-p", STABLE, "hi", version="2.1.197")).argv.count(STABLE) == 1
+
+
 def test_no_secret_stands_in_the_argument_list_or_in_a_repr() -> None:
     handover = prepare(target())
 
