@@ -75,6 +75,12 @@ def from_environment(variables: Sequence[str], environ: Mapping[str, str]) -> st
     return next((environ[name].strip() for name in variables if environ.get(name, "").strip()), "")
 
 
+def values(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Every real key that the environment holds: what may stand in no text of ours."""
+    names = (KEY_VARIABLE, *PROVIDER_KEYS)
+    return tuple(dict.fromkeys(environ[name] for name in names if environ.get(name)))
+
+
 def from_keyring(origin: str, *, wait_s: float) -> str:
     """The key kept for an origin, "" when there is none, no keyring, or no answer in time.
 

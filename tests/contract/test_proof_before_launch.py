@@ -145,6 +145,25 @@ def test_skip_proof_neither_proves_nor_warms(shell: Launcher) -> None:
         assert len(engine.asked) == 1
 
 
+def test_a_key_that_a_server_says_is_neither_shown_nor_kept(shell: Launcher) -> None:
+    engine_key, other_key = "KEYofTheEngine4711", "sk-ant-api03-CANARYcanary"
+
+    def answer(request: dict[str, Any], _wire: Any) -> Reply:
+        return refuse(500, f"key {engine_key} and {other_key} AKIAIOSFODNN7EXAMPLE refused")
+
+    keyed = {"AGENTLAUNCH_ENGINE_KEY": engine_key, "ANTHROPIC_API_KEY": other_key}
+    known = Launcher(shell.home, shell.project, {**shell.more, **keyed})
+    with WireServer([say("hello")], token=engine_key, probes=answer) as engine:
+        done = up(known, engine)
+        told = known.run("doctor", "claude-code", "--json")
+    assert done.returncode == 3, done.stderr
+    kept = (shell.home / ".local/state/agentlaunch/proofs.json").read_text()
+    for text in (done.stderr, kept, told.stdout, told.stderr):
+        for secret in (engine_key, other_key, "AKIAIOSFODNN7EXAMPLE"):
+            assert secret not in text
+    assert "***" in done.stderr
+
+
 def test_yes_does_not_launch_what_failed(shell: Launcher) -> None:
     with WireServer([say("hello")], probes=ActingModel("prose")) as engine:
         assert up(shell, engine, "--yes").returncode == 3

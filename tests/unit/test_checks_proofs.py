@@ -33,7 +33,7 @@ WHOLE = Check("truncation", "ok", "nothing is cut")
 LATE = Check("first-word", "warning", "90 s to the first word", {"first_word_s": 90}, "--slim on")
 BROKEN = Check("tool-call", "error", "qwen3.5:9b: it says nothing", {}, "choose another model")
 WHO = "Claude Code with qwen3.5:9b on embedded"
-AGAIN = "agentlaunch prove claude-code"
+AGAIN = "agentlaunch prove claude-code --engine embedded"
 
 
 def seen(*proofs: Proof, version: str = "1", ollama: str | None = None) -> Survey:
@@ -83,7 +83,7 @@ def proof(*checks: Check, age: timedelta = timedelta(hours=3), **about: Any) -> 
                     "proof",
                     "info",
                     "Claude Code was not proven here yet: the first launch does it",
-                    AGAIN,
+                    "agentlaunch prove claude-code",
                 )
             ],
         ),
@@ -93,6 +93,15 @@ def test_the_last_proof_of_a_wanted_agent_is_told(
     rows: tuple[Proof, ...], findings: list[Finding]
 ) -> None:
     assert stored(seen(*rows), {"claude-code"}) == findings
+
+
+def test_a_failure_on_a_server_of_somebody_elses_is_no_error_for_ever() -> None:
+    there = proof(BROKEN, engine="vllm", url="http://u:secret@host:8000")
+    (row,) = stored(seen(there), {"claude-code"})
+    assert row.status == "error"
+    assert (row.remedy or "").endswith("--engine http://***@host:8000 --model qwen3.5:9b")
+    (row,) = stored(seen(replace(there, at=NOW - timedelta(days=2))), {"claude-code"})
+    assert row.status == "warning"
 
 
 def test_only_the_last_proof_counts() -> None:
@@ -117,7 +126,8 @@ def test_what_is_broken_for_an_agent_that_nobody_wants_is_no_error() -> None:
 )
 def test_another_version_of_the_engine_makes_an_old_proof_a_word(found: Survey, was: str) -> None:
     (row,) = stored(found, {"claude-code"})
-    assert (row.status, row.remedy) == ("info", AGAIN)
+    assert row.status == "info"
+    assert (row.remedy or "").startswith("agentlaunch prove claude-code --engine ")
     assert was in row.message
 
 

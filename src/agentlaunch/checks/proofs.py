@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agentlaunch.agents import AGENTS
 from agentlaunch.checks.finding import Finding, Status
+from agentlaunch.endpoint import without_secrets
 from agentlaunch.proven import Check, Proof
 from agentlaunch.survey import Survey
 
 NAME = "proof"
+RECENT = timedelta(days=1)
 OLD_DAYS = 2
 """From so many days on an age is told in days."""
 
@@ -39,7 +41,7 @@ def _told(proof: Proof, survey: Survey, now: datetime | None, *, needed: bool) -
     subject = proof.subject
     what = f"{AGENTS[subject.agent].title} with {subject.model} on {subject.engine}"
     when = _age(proof, now)
-    command = f"agentlaunch prove {subject.agent}"
+    command = _again(proof)
     changed = _other_version(proof, survey)
     if changed is not None:
         text = f"{what} was proven {when}, before {subject.engine} became {changed}"
@@ -48,13 +50,25 @@ def _told(proof: Proof, survey: Survey, now: datetime | None, *, needed: bool) -
     doubtful = [check for check in proof.checks if check.status == "warning"]
     if broken:
         row = _finding(broken[0], what, when, command)
-        return [row if needed else replace(row, status="warning")]
+        # A server of somebody else's may long be another one, or gone.
+        recent = subject.url is None or now is None or proof.at is None or now - proof.at < RECENT
+        return [row if needed and recent else replace(row, status="warning")]
     if doubtful:
         return [_finding(check, what, when, command) for check in doubtful]
     done = [check.name.replace("-", " ") for check in proof.checks if check.status == "ok"]
     if not done:
         return [Finding(NAME, "info", f"{what}: nothing of it could be measured", command)]
     return [Finding(NAME, "ok", f"{what} was proven {when}: {', '.join(done)}")]
+
+
+def _again(proof: Proof) -> str:
+    """The command that proves the same once more: here, or on the server that it was."""
+    subject = proof.subject
+    if subject.url is not None:
+        where = f" --engine {without_secrets(subject.url)} --model {subject.model}"
+    else:
+        where = f" --engine {subject.engine}"
+    return f"agentlaunch prove {subject.agent}{where}"
 
 
 def _finding(check: Check, what: str, when: str, command: str) -> Finding:

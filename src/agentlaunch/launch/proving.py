@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from agentlaunch import keys
+from agentlaunch.endpoint import HIDDEN
 from agentlaunch.engines.base import Served
 from agentlaunch.errors import AgentlaunchError, CheckFailed, EngineFailed
 from agentlaunch.launch import prompt, rehearsal, shaping
@@ -15,6 +21,13 @@ from agentlaunch.records import Records
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 
+VLLM_PARSES = "start vLLM with --enable-auto-tool-choice and the model's --tool-call-parser"
+LEAST_SECRET = 6
+KEYS = re.compile(
+    r"\b(?:sk-[\w-]{8,}|gh[pousr]_\w{10,}|github_pat_\w{10,}|AKIA[0-9A-Z]{12,}|xox\w-[\w-]{8,}"
+    r"|AIza[\w-]{20,}|hf_\w{10,})"
+)
+"""Shapes of keys, wherever they come from."""
 BYTES_A_TOKEN = 3.0
 ROOM, GROWTH = 0.8, 0.1
 """A prompt is measured again when it may have grown by a tenth, beyond so much of the context."""
@@ -65,6 +78,7 @@ def prove(
     takes longer than the budget (`agentlaunch prove`), else the launch leaves it to the warm start.
     """
     store, subject = Records(paths.state), subject_of(plan, served)
+    secrets = (served.endpoint.token, *keys.values(where.environ))
     known = {} if again else recall(store, subject)
     checks = dict(known)
     instructions = shaping.instructions_bytes(where.project)
@@ -73,10 +87,8 @@ def prove(
         del checks["truncation"]
         failed["truncation"] = known["truncation"]
     if "tool-call" not in checks and plan.wish.agent.needs_tools:
-        work = tool_call.prove(
-            served.endpoint, subject.wire, budget=budget, tools_known=served.tools
-        )
-        checks["tool-call"] = talk.follow(work)
+        with _masking(secrets):
+            checks["tool-call"] = _gate(served, subject, talk, budget, again=again)
     warm = False
     gate = checks.get("tool-call")
     if gate is not None and gate.status == "error":
@@ -85,7 +97,15 @@ def prove(
     elif "first-word" not in checks or "truncation" in failed:
         # What else is missing, the warm start finds out.
         job = prompt.job_of(plan, served, subject, gate)
-        rows, warm = _of_the_prompt(plan, served, job, talk, paths, where, budget, whole=whole)
+        try:
+            with _masking(secrets):
+                rows, warm = _of_the_prompt(
+                    plan, served, job, talk, paths, where, budget, whole=whole
+                )
+        except EngineFailed as error:
+            if not again:
+                raise
+            rows = (Check("truncation", "error", error.message, {}, error.hint),)
         checks |= {row.name: row for row in rows}
         cut = checks["truncation"]
         checks["truncation"] = replace(
@@ -93,12 +113,53 @@ def prove(
         )
         if cut.status == "skipped" and failed.get("truncation", cut).status == "error":
             checks["truncation"] = failed["truncation"]  # nothing has shown that it is mended
+    checks = {name: _hidden(check, secrets) for name, check in checks.items()}
+    gate = checks.get("tool-call")
     found = tuple(checks[name] for name in NAMES if name in checks)
     if gate is not None and gate.status == "error":
         remember(store, subject, [gate])  # of what stands on it nothing is known
     elif checks != known:
         remember(store, subject, found)
     return Proven(found, remembered=checks == known, warm=warm)
+
+
+def _gate(served: Served, subject: Subject, talk: Talk, budget: Budget, *, again: bool) -> Check:
+    """The tool-call proof; who asked for a proof (`again`) gets a verdict of a server that fails
+    in the middle, too."""
+    work = tool_call.prove(served.endpoint, subject.wire, budget=budget, tools_known=served.tools)
+    try:
+        check = talk.follow(work)
+    except EngineFailed as error:
+        if not again:
+            raise
+        return Check("tool-call", "error", error.message, {"verdict": None}, error.hint)
+    if subject.engine == "vllm" and check.measured.get("verdict") == "text-instead-of-call":
+        return replace(check, remedy=f"{VLLM_PARSES}; or {check.remedy}")
+    return check
+
+
+def _hidden(check: Check, secrets: Iterable[str]) -> Check:
+    """The same without keys that a server or a model has said."""
+    texts = json.dumps([check.message, check.remedy, dict(check.measured)], ensure_ascii=False)
+    message, remedy, measured = json.loads(_masked(texts, secrets))
+    return replace(check, message=message, remedy=remedy, measured=measured)
+
+
+@contextlib.contextmanager
+def _masking(secrets: Iterable[str]) -> Iterator[None]:
+    """What a server says of its failure holds no key."""
+    try:
+        yield
+    except EngineFailed as error:
+        error.message = _masked(error.message, secrets)
+        raise
+
+
+def _masked(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        if len(secret) >= LEAST_SECRET:
+            text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], HIDDEN)
+    return KEYS.sub(HIDDEN, text)
 
 
 def _outgrown(cut: Check | None, instructions_bytes: int) -> bool:

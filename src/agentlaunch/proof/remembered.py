@@ -21,6 +21,9 @@ __all__ = ["Subject", "broken", "recall", "remember"]
 HOLDS_ELSEWHERE = timedelta(days=1)
 """How long a proof counts for a server that is not ours."""
 
+PROBES = 4
+"""Questions of a whole tool-call proof."""
+
 OF_THE_ENGINE = ("model_digest", "engine", "engine_version", "url", "wire")
 """What a tool-call proof depends on; the others also on the rest of a subject."""
 
@@ -35,7 +38,7 @@ def recall(records: Records, subject: Subject, now: datetime | None = None) -> d
             if not _holds(proof, check, subject, now or datetime.now(timezone.utc)):
                 continue
             if check.name == "tool-call":
-                if check.measured.get("verdict") == "works":
+                if _is_whole(check):
                     found[check.name] = check
             elif same and (check.status in {"ok", "warning"} or check.name == "first-word"):
                 found[check.name] = check
@@ -64,6 +67,14 @@ def remember(
     with contextlib.suppress(Refused, OSError):
         row = {**asdict(subject), "at": at, "checks": list(kept.values())}
         records.remember("proofs", subject.key, row)
+
+
+def _is_whole(gate: Check) -> bool:
+    """Was every question of the gate answered in time?"""
+    probes = gate.measured.get("probes")
+    rows = probes if isinstance(probes, list) else []
+    told = [row.get("verdict") for row in rows if isinstance(row, dict)]
+    return gate.measured.get("verdict") == "works" and len(told) >= PROBES and all(told)
 
 
 def _of_the_engine(records: Records, subject: Subject) -> Iterator[Proof]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -19,6 +20,7 @@ SHOWN_CHARACTERS = 300
 Event = tuple[float, dict[str, Any]]
 
 _DATA = b"data:"
+REALLY_THERE = "is a model server really at this address?"
 
 
 class Answered(EngineFailed):
@@ -54,20 +56,25 @@ def events(
         with exchange as (reply, chunks):
             if reply.status != 200:
                 raise refusal(endpoint, path, reply, _start(chunks, until))
+            held, other = b"", b""
             for arrived_at, line in _lines(endpoint, chunks, until, clock):
                 text = line.strip()
                 if text.startswith(_DATA):
                     begun = True
-                    text = text.removeprefix(_DATA).strip()
-                    if text != b"[DONE]":
-                        yield arrived_at, _parsed(endpoint, text)
+                    held += text.removeprefix(_DATA).strip()
+                    if held == b"[DONE]":
+                        held = b""
+                    elif (event := _event(endpoint, held)) is not None:
+                        held = b""
+                        yield arrived_at, event
+                elif not text and held:
+                    raise _no_json(endpoint)
+                elif not begun and len(other) < ERROR_LIMIT_BYTES:
+                    other += line
+            if held:
+                raise _no_json(endpoint)
             if not begun:
-                kind = reply.headers.get("content-type", "no type at all")
-                raise EngineFailed(
-                    f"{url} answered with no stream of events ({kind[:SHOWN_CHARACTERS]})",
-                    hint="is a model server really at this address?",
-                    code="not-a-stream",
-                )
+                raise _no_stream(endpoint, reply, other)
     except web.WebFault as fault:
         raise failed(endpoint, fault, deadline_s) from fault
 
@@ -107,20 +114,40 @@ def _lines(
             raise _too_slow(endpoint, None)
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE_LIMIT_BYTES:
-            raise EngineFailed(f"{endpoint.base_url} sent an event without an end")
+            text = f"{endpoint.base_url} sent an event without an end"
+            raise EngineFailed(text, hint=REALLY_THERE, code="reply-broken")
         for line in lines:
             yield arrived_at, line
 
 
-def _parsed(endpoint: Endpoint, text: bytes) -> dict[str, Any]:
+def _no_stream(endpoint: Endpoint, reply: web.Reply, body: bytes) -> EngineFailed:
+    """The error that a whole body instead of events is; some servers tell a failure so."""
+    with contextlib.suppress(ValueError, RecursionError):
+        said = _message(json.loads(body))
+        if said:
+            return Answered(f"{endpoint.base_url} failed: {said}", status=200, said=said)
+    kind = reply.headers.get("content-type", "no type at all")
+    return EngineFailed(
+        f"{endpoint.base_url} answered with no stream of events ({kind[:SHOWN_CHARACTERS]})",
+        hint=REALLY_THERE,
+        code="not-a-stream",
+    )
+
+
+def _no_json(endpoint: Endpoint) -> EngineFailed:
+    text = f"{endpoint.base_url} sent an event that is not JSON"
+    return EngineFailed(text, hint=REALLY_THERE, code="reply-broken")
+
+
+def _event(endpoint: Endpoint, text: bytes) -> dict[str, Any] | None:
+    """An event, None while it is not whole: its JSON may stand on several lines."""
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise EngineFailed(
-            f"{endpoint.base_url} sent an event that is not JSON", code="reply-broken"
-        ) from error
+    except (ValueError, RecursionError):
+        return None
     if not isinstance(value, dict):
-        raise EngineFailed(f"{endpoint.base_url} sent an event that is no object")
+        message = f"{endpoint.base_url} sent an event that is no object"
+        raise EngineFailed(message, hint=REALLY_THERE, code="reply-broken")
     if value.get("error"):
         said = _message(value)
         raise Answered(f"{endpoint.base_url} failed: {said}", status=200, said=said)

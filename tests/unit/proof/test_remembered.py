@@ -15,7 +15,8 @@ from agentlaunch.proof.remembered import Subject, broken, recall, remember
 from agentlaunch.records import Records
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
-GATE = Check("tool-call", "ok", "tool calls work", {"verdict": "works"})
+PROBES: list[dict[str, Any]] = [{"name": str(n), "verdict": "works"} for n in range(4)]
+GATE = Check("tool-call", "ok", "tool calls work", {"verdict": "works", "probes": PROBES})
 WORD = Check("first-word", "warning", "about 90 s to the first word", {"first_word_s": 90.0}, "x")
 SUBJECT = Subject(
     model="m",
@@ -89,6 +90,13 @@ def test_what_failed_or_was_left_out_is_measured_again(records: Records, status:
 def test_a_gate_that_could_not_be_proven_in_time_is_asked_again(records: Records) -> None:
     remember(records, SUBJECT, [replace(GATE, status="warning", measured={"verdict": None})], NOW)
     assert recall(records, SUBJECT, NOW) == {}
+
+
+def test_a_gate_of_which_a_part_was_not_measured_is_asked_again(records: Records) -> None:
+    for rows in (PROBES[:3], [*PROBES[:3], {"name": "late", "verdict": None}]):
+        part = replace(GATE, status="warning", measured={"verdict": "works", "probes": rows})
+        remember(records, SUBJECT, [part], NOW)
+        assert recall(records, SUBJECT, NOW) == {}
 
 
 def test_a_speed_that_could_not_be_had_is_not_asked_for_again(records: Records) -> None:
