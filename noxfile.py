@@ -12,6 +12,9 @@ nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
+SIDE_BY_SIDE = ("-n", "3", "--dist", "worksteal")
+"""Most tests wait for servers and processes; three at a time keep two cores at work."""
+
 nox.options.sessions = ["lint", "types", "unit", "contract", "startup", "e2e"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -62,14 +65,14 @@ def types(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Pure rooms on recorded facts: seconds, no network, no engine."""
     _prepare(session, "test")
-    session.run("pytest", "tests/unit", *session.posargs)
+    session.run("pytest", "tests/unit", *SIDE_BY_SIDE, *session.posargs)
 
 
 @nox.session
 def contract(session: nox.Session) -> None:
     """One suite against fakes with faults and against the real llama.cpp engine."""
     _prepare(session, "test")
-    session.run("pytest", "tests/contract", *session.posargs)
+    session.run("pytest", "tests/contract", *SIDE_BY_SIDE, *session.posargs)
 
 
 @nox.session

@@ -152,6 +152,10 @@ class Background:
         """The exit status, or None while it runs."""
         return self._child.poll()
 
+    def leave(self) -> None:
+        """It goes on when we end: nobody waits for it, and Python need not remark on that."""
+        self._child.returncode = 0
+
     def kill(self) -> None:
         """End it and its whole group, now."""
         _kill_group(self._child)

@@ -163,14 +163,34 @@ def test_the_half_window_of_ollama_is_seen(
     assert check.measured["evaluated_tokens"] == window - (window - keep) // 2
 
 
-def test_a_window_that_nobody_knows_is_seen_to_be_half_by_the_second_turn(
-    server: WireServer,
+@pytest.mark.parametrize(
+    ("seen_characters", "status"), [(1 << 20, "ok"), (900, "error"), (1, "skipped")]
+)
+@pytest.mark.parametrize("second", [True, False])
+def test_odd_counts_in_a_window_that_nobody_knows_are_settled_by_what_the_model_sees(
+    server: WireServer, second: bool, seen_characters: int, status: str
 ) -> None:
-    server.probes = lambda request, _wire: Reply(
-        text="Yes", input_tokens=ollamas_cut(size(request), 1500)
-    )
+    """With a second turn a constant number is odd; without, one that is far too small."""
+
+    def probes(request: dict[str, Any], _wire: Wire) -> Reply:
+        text = json.dumps(request)[-seen_characters:]
+        said = " ".join(re.findall(r"code is (\w{12})", text))
+        return Reply(text=said or "Yes", input_tokens=1500 if second else 100)
+
+    server.probes = probes
     recorded = recording("openai_chat")
-    assert judged(asked(endpoint_of(server), recorded), recorded, None).status == "error"
+    found = asked(endpoint_of(server), recorded, second=second)
+    assert judged(found, recorded, None).status == status
+    marked = [each for each in server.requests if MARK.encode() in each.body]
+    assert len(marked) == 1
+
+
+def test_odd_counts_in_a_known_window_need_no_further_question(server: WireServer) -> None:
+    server.probes = lambda _request, _wire: Reply(text="Yes", input_tokens=1500)
+    work = two_turns(
+        endpoint_of(server), recording("openai_chat"), budget=Budget(600), allocated_tokens=3000
+    )
+    assert finish(work).markers is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from anthropic_server import AnthropicServer
 from launcher import Launcher, fake_agent, make_launcher
 
-SAY = "import sys\nprint('the agent runs with', *sys.argv[5:])\n"
+SAY = "import sys\nprint('the agent runs with', *sys.argv[sys.argv.index('--model') + 2 :])\n"
 ID = "599f54b7-4ffd-4ae8-8ad6-1a88205fa9e4"
 
 

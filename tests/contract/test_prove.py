@@ -18,6 +18,7 @@ from pytest_mock import MockerFixture
 
 import schemas
 from agentlaunch.agents import find as find_agent
+from agentlaunch.agents.base import PROMPT, Rehearsal
 from agentlaunch.cli import main
 from agentlaunch.launch import proving
 from agentlaunch.launch.proving import Proven
@@ -189,6 +190,25 @@ def test_the_agent_works_in_a_folder_of_ours_with_the_errands_arguments(
     assert not Path(folder).exists()
     assert "acceptEdits" in argv
     assert list((tmp_path / "project").iterdir()) == []
+
+
+def test_the_task_leaves_nothing_in_the_history_of_an_agent_that_has_a_way(
+    engine: WireServer,
+    claude: Claude,
+    measured: Any,
+    capsys: pytest.CaptureFixture[str],
+    mocker: MockerFixture,
+    tmp_path: Path,
+) -> None:
+    way = Rehearsal(("-p", PROMPT), env={"SESSIONS_LIE": "{folder}/sessions", "QUIET": "1"})
+    agent = replace(find_agent("claude-code"), rehearsal=way)
+    mocker.patch("agentlaunch.commands.looking.find_agent", return_value=agent)
+    seen = tmp_path / "seen.json"
+    row = "[os.environ['SESSIONS_LIE'], os.environ['QUIET'], os.getcwd()]"
+    claude(f"import json, os\njson.dump({row}, open({str(seen)!r}, 'w'))")
+    told(engine, capsys, status=3)
+    place, quiet, folder = json.loads(seen.read_text())
+    assert (place, quiet) == (str(Path(folder).parent / "sessions"), "1")
 
 
 # --- the report ----------------------------------------------------------------------------------

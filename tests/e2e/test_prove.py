@@ -4,8 +4,10 @@ calls as text, truncates; and the real engine with a model whose template ignore
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 import schemas
 import small_model
 from acting_model import ActingModel, is_warming
-from agent_world import TIMEOUT_S, World, agent_names, folder, installed, make_world
+from agent_world import ALL_VARIABLE, TIMEOUT_S, World, agent_names, folder, installed, make_world
 from agentlaunch import managed
 from agentlaunch.agents import AGENTS
 from agentlaunch.endpoint import Wire
@@ -41,6 +43,12 @@ Step = Callable[[str], Reply]
 
 def read(work: str) -> Reply:
     return call("Read", {"file_path": f"{work}/calc.py"})
+
+
+def read_slowly(work: str) -> Reply:
+    """An agent that is answered at once for ever comes to its own limits first."""
+    time.sleep(1)
+    return read(work)
 
 
 def edit(text: str) -> Step:
@@ -161,8 +169,8 @@ def test_a_model_that_fails_is_named_with_how(
 
 
 def test_a_model_that_goes_round_in_circles_is_stopped(folder: Path) -> None:
-    with make_world(AGENT, folder, answer=Scripted(read)) as world:
-        checks = proven(world, "--task-limit", "15", status=3)
+    with make_world(AGENT, folder, answer=Scripted(read_slowly)) as world:
+        checks = proven(world, "--task-limit", "10", status=3)
         assert verdict(checks) == ("error", "time-up")
         assert len(world.engine.turns) > 2
 
@@ -193,7 +201,10 @@ def test_an_engine_that_cuts_the_prompt_without_a_word_is_found_out(folder: Path
         assert checks["task"]["status"] == "skipped"
 
 
-@pytest.mark.parametrize("name", [name for name in agent_names() if name != AGENT])
+ERRANDS = [name for name in agent_names() if name != AGENT]
+
+
+@pytest.mark.parametrize("name", ERRANDS if os.environ.get(ALL_VARIABLE) else ["codex"])
 def test_every_agent_does_its_errand_without_asking(name: str, folder: Path) -> None:
     with make_world(name, folder) as world:
 

@@ -50,9 +50,11 @@ SHOWN = {
 """How each is started on a terminal with a prompt. Codex is not: its dialogs ask first."""
 SLOW = ("opencode", "qwen")
 KINDS = [
-    *((name, False) for name in NAMES),
-    # Slow there: OpenCode needs 15 s to its first request.
-    *((name, True) for name in SHOWN if name not in SLOW or os.environ.get(ALL_VARIABLE)),
+    (name, shown)
+    for shown in (False, True)
+    for name in (SHOWN if shown else NAMES)
+    # OpenCode needs 15 s to its first request on a terminal.
+    if name not in SLOW or os.environ.get(ALL_VARIABLE) or (name == "opencode" and not shown)
 ]
 NOT_THE_USERS = (
     ".cache/",  # logs of MCP servers

@@ -9,6 +9,7 @@ OpenCode 2,089, 19 and 10. (The template of the small model drops tools.)
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_world import World, folder, make_world
+from agent_world import ALL_VARIABLE, World, folder, make_world
 from agentlaunch import managed, settings, web
 from agentlaunch.engines import live, llama_cpp
 from small_model import TRAINED_TOKENS, engine_paths, small_model
@@ -116,7 +117,11 @@ def read_by(world: World, engine: llama_cpp.LlamaCpp, model: Path, args: list[st
     return Read(after.computed - before.computed, after.cached - before.cached)
 
 
-@pytest.mark.parametrize("name", TURNS)
+SLOW = () if os.environ.get(ALL_VARIABLE) else ("opencode",)
+"""It takes more than a minute on two cores."""
+
+
+@pytest.mark.parametrize("name", [name for name in TURNS if name not in SLOW])
 def test_a_second_turn_and_a_second_launch_read_only_what_is_new(
     name: str, folder: Path, tmp_path: Path, terse: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentlaunch.agents import find
-from agentlaunch.commands import prove, report
+from agentlaunch.commands import prove, redaction, report
 from agentlaunch.errors import Refused, UsageError
 from agentlaunch.proof.check import Check
 from agentlaunch.talk import Policy, Talk
@@ -22,8 +22,8 @@ FOUND = (
 )
 
 
-def hiding(**environ: str) -> report.Redactor:
-    return report.redactor(environ, folders={Path("/srv/work/lighthouse"): "<project>"})
+def hiding(**environ: str) -> redaction.Redactor:
+    return redaction.redactor(environ, folders={Path("/srv/work/lighthouse"): "<project>"})
 
 
 def drawn(*checks: Check) -> str:
@@ -119,6 +119,10 @@ def test_a_report_on_stdout_is_json_instead() -> None:
         "export OTHER_API_KEY=CANARY",
         '"apiKey": "CANARY"',
         "password: CANARY",
+        '"password": "open CANARY"',
+        '{\\"password\\": \\"open CANARY\\"}',
+        "SMTP_PASS=CANARY",
+        "mysql_pwd: CANARY",
         "Bearer CANARYCANARY",
         "gho_CANARYCANARY",
         "AKIACANARYCANARY",
@@ -133,9 +137,49 @@ def test_no_secret_is_told_to_anybody(text: str) -> None:
     assert "CANARY" not in hide.foreign(text)
 
 
-@pytest.mark.parametrize("name", ["AGENTLAUNCH_ENGINE_KEY", "HF_TOKEN", "MY_SECRET", "DB_PASSWORD"])
+@pytest.mark.parametrize(
+    "name",
+    ["AGENTLAUNCH_ENGINE_KEY", "HF_TOKEN", "MY_SECRET", "DB_PASSWORD", "DB_PASS", "SMTP_PASS",
+     "MYSQL_PWD", "PASS", "PGPASS_1"],
+)  # fmt: skip
 def test_values_of_variables_that_hold_secrets_are_known(name: str) -> None:
     assert hiding(**{name: "lemon-tree"}).secrets("a lemon-tree") == "a ***"
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "TESTS_PASSED", "EDITOR"])
+def test_values_of_other_variables_are_told(name: str) -> None:
+    assert hiding(**{name: "lemon-tree"}).secrets("a lemon-tree") == "a lemon-tree"
+
+
+def test_each_line_of_a_secret_and_its_form_in_an_address_are_known() -> None:
+    hide = hiding(GPG_PASSPHRASE="lemon-tree\ncherry tree")
+    assert hide.secrets("lemon-tree\\ncherry tree, cherry%20tree") == "***\\n***, ***"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("failed at 10.1.2.3:5432", "failed at <address>:5432"),
+        ("203.0.113.7, fe80::1%eth0.", "<address>, <address>."),
+        ("db2.internal.corp and printer.local", "<host> and <host>"),
+        ("no answer of http://gpu7:8000/v1", "no answer of http://<host>:8000/v1"),
+    ],
+)
+def test_machines_of_the_users_network_are_for_nobody(text: str, told: str) -> None:
+    assert hiding().private(text) == told
+    assert hiding().secrets(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1:8080, http://localhost:1 and [::1]:1",
+        "version 0.33.1.2, driver 31.0.15.3742, at 12:34:56",
+        "std::io and settings.local.json of api.openai.com",
+    ],
+)
+def test_loopback_versions_and_public_hosts_stay(text: str) -> None:
+    assert hiding().private(text) == text
 
 
 def test_the_password_of_a_proxy_is_known_by_its_value() -> None:
@@ -158,7 +202,7 @@ def test_ordinary_words_and_names_of_models_stay(text: str) -> None:
 def test_names_mail_addresses_and_paths_are_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "lovelace")
     monkeypatch.setenv("HOSTNAME", "engine-room")
-    hide = report.redactor(
+    hide = redaction.redactor(
         {}, addresses=["http://gpu-box.lan:1"], folders={Path("/srv/work/lighthouse"): "<project>"}
     )
     text = (

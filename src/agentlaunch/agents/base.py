@@ -227,6 +227,8 @@ class Agent:
     """What else than a plain word may be a reserved argument."""
     needs_tools: bool = True
     """False for one that edits by text: a model whose template ignores tools will do."""
+    late_system: bool = False
+    """Does its full prompt come with instructions behind the first turn?"""
     asks_about_key: bool = False
     """Does its own dialog ask whether an API key in the environment is to be used?"""
     output_variable: str | None = None

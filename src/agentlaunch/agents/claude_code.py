@@ -522,6 +522,7 @@ AGENT = Agent(
         "--allowedTools",
         "Bash(python3:*)",
     ),
+    late_system=True,  # 2.1.197; not with the tools of the slim prompt
     asks_about_key=True,
     output_variable="CLAUDE_CODE_MAX_OUTPUT_TOKENS",
     config_folder=("CLAUDE_CONFIG_DIR", "~/.claude"),

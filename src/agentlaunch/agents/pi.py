@@ -281,7 +281,7 @@ AGENT = Agent(
     prepare=prepare,
     is_headless=is_headless,
     one_prompt='-p "…"',
-    errand=("-p", PROMPT),
+    errand=("-p", "--no-session", PROMPT),
     watched=(
         Watched(
             "{config}/settings.json",

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentlaunch import files, launch, plan
 from agentlaunch.agents.base import PROMPT, Agent
-from agentlaunch.commands import looking, models, project, report, up
+from agentlaunch.commands import looking, models, project, redaction, report, up
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp
 from agentlaunch.errors import Refused, UsageError
@@ -108,7 +108,7 @@ def prove(
     talk: Talk,
     asked: looking.Asked,
     ready: launch.Ready,
-    hide: report.Redactor,
+    hide: redaction.Redactor,
     *,
     task_limit_s: float,
 ) -> Proof:
@@ -162,7 +162,7 @@ def _task(
     talk: Talk,
     asked: looking.Asked,
     ready: launch.Ready,
-    hide: report.Redactor,
+    hide: redaction.Redactor,
     limit_s: float,
 ) -> Check:
     """The task in a folder of ours, which is gone afterwards, as the agent's private files are.
@@ -182,7 +182,8 @@ def _task(
         )
         try:
             launch.write_files(given, paths)
-            env = launch.child_environment(given, os.environ) | {"PWD": str(work)}
+            env = launch.child_environment(given, os.environ) | _traceless(made.wish.agent, folder)
+            env["PWD"] = str(work)
             return talk.follow(
                 task.attempt(
                     given.argv,
@@ -197,6 +198,12 @@ def _task(
         finally:
             for file in given.files:
                 file.path.unlink(missing_ok=True)
+
+
+def _traceless(agent: Agent, folder: Path) -> dict[str, str]:
+    """What keeps a run out of the user's own history, where the agent has a way."""
+    changes = agent.rehearsal.env if agent.rehearsal is not None else {}
+    return {name: text.replace("{folder}", str(folder)) for name, text in changes.items()}
 
 
 def _below(paths: Paths, name: str) -> Path:
@@ -222,10 +229,10 @@ def _as_it_was(paths: Paths) -> Iterator[None]:
 # --- what is told --------------------------------------------------------------------------------
 
 
-def _redactor(asked: looking.Asked, ready: launch.Ready) -> report.Redactor:
+def _redactor(asked: looking.Asked, ready: launch.Ready) -> redaction.Redactor:
     endpoint, paths = ready.served.endpoint, asked.paths
     addresses = [endpoint.base_url, asked.engine]
-    return report.redactor(
+    return redaction.redactor(
         asked.places.environ,
         tokens=[endpoint.token],
         addresses=[address for address in addresses if "://" in address],
@@ -237,20 +244,20 @@ def _redactor(asked: looking.Asked, ready: launch.Ready) -> report.Redactor:
     )
 
 
-def as_json(proof: Proof, hide: report.Redactor) -> dict[str, Any]:
+def as_json(proof: Proof, hide: redaction.Redactor) -> dict[str, Any]:
     """CONTRACT 3, prove."""
     return {
         "model": hide.secrets(proof.model),
         "engine": hide.secrets(proof.engine),
         "agent": proof.agent.name,
-        "checks": [report.redacted(check, hide.secrets).as_json() for check in proof.checks],
+        "checks": [redaction.redacted(check, hide.secrets).as_json() for check in proof.checks],
     }
 
 
-def draw(talk: Talk, proof: Proof, hide: report.Redactor) -> None:
+def draw(talk: Talk, proof: Proof, hide: redaction.Redactor) -> None:
     """The checks as a table, then the verdict with the numbers that a person asks for."""
     rows = []
-    for check in (report.redacted(row, hide.secrets) for row in proof.checks):
+    for check in (redaction.redacted(row, hide.secrets) for row in proof.checks):
         way_out = f" ({check.remedy})" if check.remedy and check.status != "ok" else ""
         rows.append((check.name, check.status, check.message + way_out))
     talk.table(("CHECK", "STATUS", "FINDING"), rows)
@@ -285,7 +292,7 @@ def _report(
     ready: launch.Ready,
     proof: Proof,
     data: Mapping[str, Any],
-    hide: report.Redactor,
+    hide: redaction.Redactor,
 ) -> None:
     context, served = ready.plan.context, ready.served
     versions = {

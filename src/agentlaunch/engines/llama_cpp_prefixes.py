@@ -199,13 +199,17 @@ class Keeper:
         self._send, self._say = send, say
         self._name: str | None = None
         self._counts = self._settled = ""
-        self._saved_at = self._held = 0
+        self._saved_at = self._held = self._total = 0
         self._worked_at = time.monotonic()
 
     def look(self, counts: str, *, alive: bool) -> None:
         """One look: `counts` are the server's counters as text, `alive` whether a session lives."""
+        self._total = _read_tokens(counts) or self._total  # it tells none while it is busy
         present = present_name(self._leases)
         if present is not None and present != self._name:
+            if self._name is not None:
+                # What was read so far is another session's: it must not come under this name.
+                self._saved_at = self._total
             self._name, self._held = present, 0
         if counts != self._counts:  # at work, or just done
             self._counts, self._worked_at = counts, time.monotonic()

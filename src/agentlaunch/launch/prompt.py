@@ -118,7 +118,13 @@ def measure(
     second: bool = True,
 ) -> Work[tuple[Check, ...]]:
     """Send the agent's own first request, and a `second` turn behind it; judge what came back."""
-    found = yield from exchange.two_turns(job.endpoint, recording, budget=budget, second=second)
+    found = yield from exchange.two_turns(
+        job.endpoint,
+        recording,
+        budget=budget,
+        second=second,
+        allocated_tokens=job.allocated_tokens,
+    )
     body = recording.first_turn(job.endpoint.model)
     cut = truncation.judge(
         found,

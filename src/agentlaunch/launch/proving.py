@@ -88,7 +88,7 @@ def prove(
         failed["truncation"] = known["truncation"]
     if "tool-call" not in checks and plan.wish.agent.needs_tools:
         with _masking(secrets):
-            checks["tool-call"] = _gate(served, subject, talk, budget, again=again)
+            checks["tool-call"] = _gate(plan, served, subject, talk, budget, again=again)
     warm = False
     gate = checks.get("tool-call")
     if gate is not None and gate.status == "error":
@@ -123,10 +123,18 @@ def prove(
     return Proven(found, remembered=checks == known, warm=warm)
 
 
-def _gate(served: Served, subject: Subject, talk: Talk, budget: Budget, *, again: bool) -> Check:
+def _gate(
+    plan: LaunchPlan, served: Served, subject: Subject, talk: Talk, budget: Budget, *, again: bool
+) -> Check:
     """The tool-call proof; who asked for a proof (`again`) gets a verdict of a server that fails
     in the middle, too."""
-    work = tool_call.prove(served.endpoint, subject.wire, budget=budget, tools_known=served.tools)
+    work = tool_call.prove(
+        served.endpoint,
+        subject.wire,
+        budget=budget,
+        tools_known=served.tools,
+        sends_late=plan.wish.agent.late_system and not plan.context.slim,
+    )
     try:
         check = talk.follow(work)
     except EngineFailed as error:

@@ -76,7 +76,7 @@ def task(
     return Task(job, subject, recorded, stage)
 
 
-def start(what: Task, paths: Paths) -> process.Background:
+def start(what: Task, paths: Paths) -> None:
     """Begin; it ends with this very process, which becomes the agent. Raises `ToolNotFound`."""
     me = process.identity()
     document = {
@@ -89,13 +89,14 @@ def start(what: Task, paths: Paths) -> process.Background:
     }
     log = paths.logs / "warm-start.log"
     log.unlink(missing_ok=True)
-    return process.Background(
+    child = process.Background(
         own_code.argv("agentlaunch.launch.warm"),
         log=log,
         env=dict(os.environ),
         stdin=json.dumps(document, default=str).encode(),
         cwd=paths.state,
     )
+    child.leave()
 
 
 def main() -> int:

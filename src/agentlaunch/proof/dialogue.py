@@ -55,6 +55,9 @@ class Result:
 
 Message = System | User | Said | Result
 
+BUSY = frozenset({429, 503, 529})
+"""Statuses of a server that is at work, loads a model, or limits a rate: it answers later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -74,3 +77,8 @@ class Turn:
     first_s: float | None = field(default=None, compare=False)
     """From asking to the first token, in seconds; None for a reply that was not streamed."""
     took_s: float = field(default=0.0, compare=False)
+
+    @property
+    def is_busy(self) -> bool:
+        """Is it no answer yet: the same may be asked again?"""
+        return self.status in BUSY

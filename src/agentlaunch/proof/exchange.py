@@ -40,6 +40,10 @@ COUNTING: dict[Wire, str] = {
     "openai_chat": "/input_tokens",
 }
 """Behind the path of each wire (llama.cpp has all three, seen: 2026.10.11549)."""
+TEXT_CHARACTERS = 7.0
+"""A token has no more in any text of an agent, with any tokenizer (2.5 to 6 are usual)."""
+TOOL_CHARACTERS = 12.0
+"""The same for tools in JSON, of which a template may leave all quotes and braces away."""
 TEXT_FIELDS = ("system", "instructions", "messages", "input")
 
 _OUTPUT_LIMIT = re.compile(
@@ -57,7 +61,7 @@ class Exchange:
     """Of the first turn, as the server itself counted them before; None where it does not."""
     markers: tuple[bool, bool] | None = None
     """Did the model see what stood first, and what stood last, in a prompt of the same size? Only
-    asked of a server that does not say how many tokens it evaluated."""
+    asked of a server whose count is missing, or cannot be and has no window to compare with."""
 
     @property
     def cold_s(self) -> float | None:
@@ -71,10 +75,16 @@ class Exchange:
 
 
 def two_turns(
-    endpoint: Endpoint, recording: Recording, *, budget: Budget, second: bool = True
+    endpoint: Endpoint,
+    recording: Recording,
+    *,
+    budget: Budget,
+    second: bool = True,
+    allocated_tokens: int | None = None,
 ) -> Work[Exchange]:
-    """Ask the first turn, then the `second` behind it. Raises `EngineFailed`, `AuthNeeded`; a reply
-    that does not come in time is a turn that is None."""
+    """Ask the first turn, then the `second` behind it; with no window known (`allocated_tokens`),
+    ask for markers where the counts cannot be. Raises `EngineFailed`, `AuthNeeded`; a reply that
+    does not come in time is a turn that is None."""
     body = recording.first_turn(endpoint.model)
     sent = yield from _count(endpoint, recording.wire, body, budget)
     text = "letting the engine read the agent's own prompt"
@@ -87,12 +97,36 @@ def two_turns(
     markers: tuple[bool, bool] | None = None
     if not first.prompt_tokens:
         markers = yield from _marked(endpoint, recording.wire, body, budget)
-    if not second:
-        return Exchange(first, None, sent, markers)
-    more = recording.second_turn(endpoint.model, first.text)
-    text = "measuring what a second turn reads again"
-    again = yield from _ask(endpoint, recording.wire, more, text, budget)
+    again: Turn | None = None
+    if second:
+        more = recording.second_turn(endpoint.model, first.text)
+        text = "measuring what a second turn reads again"
+        again = yield from _ask(endpoint, recording.wire, more, text, budget)
+    if sent is None and allocated_tokens is None and _is_odd(first, again, body):
+        markers = yield from _marked(endpoint, recording.wire, body, budget)
     return Exchange(first, again, sent, markers)
+
+
+def _is_odd(first: Turn, again: Turn | None, body: Mapping[str, Any]) -> bool:
+    """Does the server tell numbers that a whole prompt does not have?"""
+    if not first.prompt_tokens:
+        return False
+    constant = again is not None and again.prompt_tokens == first.prompt_tokens
+    return constant or first.prompt_tokens < fewest_tokens(body)
+
+
+def fewest_tokens(body: Mapping[str, Any], *, tools_ignored: bool = False) -> float:
+    """What the best of all tokenizers would make of a request."""
+    texts = bodies.characters(body, tools_ignored=True)
+    tools = 0 if tools_ignored else bodies.characters({"tools": _functions(body)})
+    return texts / TEXT_CHARACTERS + tools / TOOL_CHARACTERS
+
+
+def _functions(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Tools that every engine hands on; others (hosted, freeform) may be left out."""
+    rows = body.get("tools")
+    found = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    return [row for row in found if row.get("type") == "function" or "input_schema" in row]
 
 
 def _ask(

@@ -115,7 +115,7 @@ def _lines(
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE_LIMIT_BYTES:
             text = f"{endpoint.base_url} sent an event without an end"
-            raise EngineFailed(text, hint=REALLY_THERE, code="reply-broken")
+            raise EngineFailed(text, hint=REALLY_THERE)
         for line in lines:
             yield arrived_at, line
 
@@ -147,7 +147,7 @@ def _event(endpoint: Endpoint, text: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(value, dict):
         message = f"{endpoint.base_url} sent an event that is no object"
-        raise EngineFailed(message, hint=REALLY_THERE, code="reply-broken")
+        raise EngineFailed(message, hint=REALLY_THERE)
     if value.get("error"):
         said = _message(value)
         raise Answered(f"{endpoint.base_url} failed: {said}", status=200, said=said)

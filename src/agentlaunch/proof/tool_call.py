@@ -3,12 +3,13 @@
 Streamed, as agents ask: two tools are offered and the right one must be called with a nonce; its
 result holds another nonce, which the second call must hand on; then an instruction comes late, as
 Claude Code sends it. At last one call that is not streamed. What is sampled and fails is asked
-twice more, with new nonces, before it counts.
+twice more, with new nonces, before it counts. A busy server is asked again until the time is up.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,12 +26,14 @@ from agentlaunch.proof.verdict import WORKS, Verdict
 
 TRIES = 3
 LONGER = "agentlaunch prove takes its time"
+LATER = "when the server has loaded, or takes requests again: agentlaunch prove"
 REPLY_TOKENS = 1_024
 THINKING_TOKENS = 2_048
 """For a model that was still thinking when its first reply was cut."""
 LEAST_S = 0.5
-SENDS_LATE: tuple[Wire, ...] = ("anthropic_messages",)
-"""Where an agent sends instructions behind user turns: Claude Code alone (seen with 2.1.197)."""
+PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 1.0, 8.0, 1.5
+"""Between two questions to a busy server: no reply tells how long it will be so."""
+LOOK_S = 0.25
 
 READ = Tool(
     "read_note",
@@ -97,11 +100,14 @@ class Gate:
     wire: Wire
     budget: Budget
     tools_known: bool | None
+    sends_late: bool
     probes: list[Probe] = field(default_factory=list)
     reply_tokens: int = REPLY_TOKENS
     prompt_tokens: int | None = None
     prompt_characters: int | None = None
     bare_tokens: int | None = None
+    busy: str | None = None
+    """What a server said that was busy until the time was up."""
 
     def run(self) -> Work[Verdict]:
         """Every probe until one does not work."""
@@ -173,8 +179,8 @@ class Gate:
             self._note(probe, found)
             if found.works or not found.sampled:
                 break
-        if probe.verdict.of_late and self.wire not in SENDS_LATE:
-            return WORKS  # its agents send none: worth a word, no reason to stop
+        if probe.verdict.of_late and not self.sends_late:
+            return WORKS  # this agent sends none: worth a word, no reason to stop
         return self._outcome(probe)
 
     def _if_ignored(self, opening: tuple[Message, ...]) -> Work[Verdict | None]:
@@ -204,9 +210,33 @@ class Gate:
         reply_tokens: int | None = None,
     ) -> Work[Turn | None]:
         """The model's answer; None when the time is up before it is there."""
-        left_s = self.budget.left_s
-        if left_s < LEAST_S:
-            return None
+        pause_s = PAUSE_S
+        while (left_s := self.budget.left_s) >= LEAST_S:
+            turn = yield from self._once(probe, talk, tools, reply_tokens, streamed, left_s)
+            if turn is None or not turn.is_busy:
+                if turn is not None:
+                    self.busy = None
+                return turn
+            self.busy = verdict.of_busy(turn)
+            yield from self._pause(probe, pause_s)
+            pause_s = min(pause_s * PAUSE_GROWTH, LONGEST_PAUSE_S)
+        return None
+
+    def _pause(self, probe: Probe, seconds: float) -> Work[None]:
+        until = time.monotonic() + min(seconds, self.budget.left_s)
+        while (left_s := until - time.monotonic()) > 0:
+            yield Progress(f"proving tool calls: {probe.name}", detail=self.busy)
+            time.sleep(min(LOOK_S, left_s))
+
+    def _once(
+        self,
+        probe: Probe,
+        talk: tuple[Message, ...],
+        tools: tuple[Tool, ...],
+        reply_tokens: int | None,
+        streamed: bool,
+        left_s: float,
+    ) -> Work[Turn | None]:
         exchange: Callable[[], Turn] = partial(
             ask,
             self.endpoint,
@@ -254,15 +284,21 @@ class Gate:
 
 
 def prove(
-    endpoint: Endpoint, wire: Wire, *, budget: Budget, tools_known: bool | None
+    endpoint: Endpoint,
+    wire: Wire,
+    *,
+    budget: Budget,
+    tools_known: bool | None,
+    sends_late: bool = True,
 ) -> Work[Check]:
     """The check "tool-call". `tools_known` is what the server says of its template: believed only
-    where no call comes and the server does not tell how long a prompt was.
+    where no call comes and the server does not tell how long a prompt was. `sends_late`: does the
+    agent send instructions behind the first turn? Else it is no error that they are refused.
 
     Raises `EngineFailed` where nothing usable answers, `AuthNeeded`.
     """
     yield Progress("proving tool calls")
-    gate = Gate(endpoint, wire, budget, tools_known)
+    gate = Gate(endpoint, wire, budget, tools_known, sends_late)
     found = yield from gate.run()
     return _check(gate, found)
 
@@ -281,6 +317,8 @@ def _check(gate: Gate, found: Verdict) -> Check:
         where = f"{gate.endpoint.model}{_at(gate)}: "
         text = found.text if found.kind == "tools-ignored" else where + found.text
         return Check("tool-call", "error", text, measured, found.remedy)
+    if gate.busy is not None:
+        return Check("tool-call", "skipped", gate.busy, measured | {"verdict": None}, LATER)
     if not any(probe.measured for probe in gate.probes):
         text = "tool calls were not proven: no reply came in time"
         return Check("tool-call", "skipped", text, measured | {"verdict": None}, LONGER)

@@ -4,6 +4,7 @@ Ollama cuts a prompt that is too long at its front, without a word, to about hal
 llama.cpp, vLLM and others answer 400. What was sent is counted by the server where it counts.
 Elsewhere a cut is told by what no healthy engine shows: a second turn with as many tokens as the
 first, exactly half of a window that is too small, or fewer tokens than any tokenizer would need.
+Where the window is not known either, that is a doubt: the model is asked what it sees.
 """
 
 from __future__ import annotations
@@ -14,16 +15,12 @@ from typing import Any
 
 from agentlaunch.proof import bodies
 from agentlaunch.proof.check import Check
-from agentlaunch.proof.dialogue import Turn
-from agentlaunch.proof.exchange import Exchange
+from agentlaunch.proof.dialogue import BUSY, Turn
+from agentlaunch.proof.exchange import Exchange, fewest_tokens
 
 EXACT = 0.95
 """Of an exact count, what must at least have been evaluated: a template may count otherwise."""
 ESTIMATED = 0.6
-TEXT_CHARACTERS = 7.0
-"""A token has no more in any text of an agent, with any tokenizer (2.5 to 6 are usual)."""
-TOOL_CHARACTERS = 12.0
-"""The same for tools in JSON, of which a template may leave all quotes and braces away."""
 USUAL_CHARACTERS = 4.0
 """A token has about so many, where nothing was measured."""
 FULL = 0.97
@@ -38,7 +35,8 @@ _OVERFLOW = re.compile(
     r"exceed|context.(?:length|size|window)|too (?:long|large)|maximum context|n_ctx|too many tok",
     re.IGNORECASE,
 )
-_BUSY = frozenset({408, 409, 425, 429, 502, 503, 504, 529})
+_NO_VERDICT = BUSY | {408, 409, 425, 502, 504}
+"""Busy, or a gateway's trouble with what is behind it: nothing about the prompt."""
 
 
 def judge(
@@ -70,11 +68,16 @@ def judge(
         return _refused(turn, measured, allocated_tokens, way_out)
     evaluated = turn.prompt_tokens
     if not evaluated:
-        return _by_markers(exchange, measured, way_out)
+        untold = "the server does not say how many tokens it evaluated"
+        return _by_markers(exchange, measured, way_out, untold)
     about = exchange.sent_tokens or _about(body, tokens_per_character, tools_ignored)
     measured["sent_tokens"] = about
     least = _least(body, about, tools_ignored=tools_ignored)
     cut = _is_cut(exchange, evaluated, about, least, allocated_tokens)
+    if cut and not exact and allocated_tokens is None:
+        # A proxy may tell the same number always, a server only what was new: the model decides.
+        doubt = f"the server says that it evaluated {evaluated:,} of about {about:,} tokens"
+        return _by_markers(exchange, measured, way_out, doubt)
     if cut is None:
         text = (
             f"the server evaluated {evaluated:,} of about {about:,} tokens although there was room "
@@ -121,10 +124,13 @@ def _is_cut(
     return None if only_new or had_room else True
 
 
-def _by_markers(exchange: Exchange, measured: dict[str, Any], way_out: str) -> Check:
-    """For a server that does not say how many tokens it evaluated."""
-    text = "the server does not say how many tokens it evaluated"
-    measured["how"] = "a marker at each end" if exchange.markers is not None else "not told"
+def _by_markers(exchange: Exchange, measured: dict[str, Any], way_out: str, doubt: str) -> Check:
+    """For a server whose count is missing or not believed: `doubt` says which."""
+    text = doubt
+    if exchange.markers is not None:
+        measured["how"] = "a marker at each end"
+    elif measured["evaluated_tokens"] is None:
+        measured["how"] = "not told"
     if exchange.markers == (True, True):
         text = "nothing is cut: the model sees both ends of a prompt of the agent's size"
         return Check("truncation", "ok", text, measured)
@@ -138,7 +144,7 @@ def _by_markers(exchange: Exchange, measured: dict[str, Any], way_out: str) -> C
 
 def is_overflow(turn: Turn) -> bool:
     """Does this refusal say that the prompt is too long?"""
-    refused = turn.status not in _BUSY and (turn.status != 200 or bool(turn.error))
+    refused = turn.status not in _NO_VERDICT and (turn.status != 200 or bool(turn.error))
     return refused and bool(_OVERFLOW.search(turn.error))
 
 
@@ -149,23 +155,14 @@ def _about(body: Mapping[str, Any], tokens_per_character: float | None, tools_ig
 
 def _least(body: Mapping[str, Any], about: int, *, tools_ignored: bool) -> int:
     """The fewest tokens that a healthy engine would evaluate."""
-    texts = bodies.characters(body, tools_ignored=True)
-    tools = 0 if tools_ignored else bodies.characters({"tools": _functions(body)})
-    any_tokenizer = texts / TEXT_CHARACTERS + tools / TOOL_CHARACTERS
+    any_tokenizer = fewest_tokens(body, tools_ignored=tools_ignored)
     return int(min(any_tokenizer, about * ESTIMATED))
-
-
-def _functions(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Tools that every engine hands on; others (hosted, freeform) may be left out."""
-    rows = body.get("tools")
-    found = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    return [row for row in found if row.get("type") == "function" or "input_schema" in row]
 
 
 def _refused(
     turn: Turn, measured: Mapping[str, Any], allocated_tokens: int | None, way_out: str
 ) -> Check:
-    if turn.status in _BUSY:
+    if turn.status in _NO_VERDICT:
         text = f"the server is busy ({turn.status}): {turn.error}"
         return Check("truncation", "skipped", text, measured)
     if not is_overflow(turn):

@@ -104,6 +104,11 @@ def of_refusal(turn: Turn) -> Verdict:
     return Verdict("refused", text, _for_refusal(turn.status, said), sampled=sampled)
 
 
+def of_busy(turn: Turn) -> str:
+    """What a busy server said, for a person."""
+    return f"the server is busy: {turn.status} {_gist(turn.error)}".rstrip()
+
+
 def ignored(model: str, with_tools: int, without: int) -> Verdict:
     """The prompt is hardly longer with tools than without: the template drops them."""
     return Verdict(

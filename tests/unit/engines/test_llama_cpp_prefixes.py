@@ -177,6 +177,39 @@ def test_it_saves_the_last_state_when_the_last_session_has_ended(server: Server)
     assert server.saves == 2
 
 
+def joined(server: Server, pid: int, name: str) -> None:
+    """A newer session than all others."""
+    path = server.folder.parent / "leases" / str(pid)
+    path.write_text(json.dumps({"pid": pid, "mark": "m", "prefix": name}))
+    os.utime(path, (2**31 + pid, 2**31 + pid))
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_what_another_session_read_is_not_saved_under_a_new_name(
+    server: Server, busy: bool
+) -> None:
+    other = name_of("other")
+    mine = keeper(server)
+    mine.look(counts(5000), alive=True)
+    joined(server, 2, other)
+    if busy:
+        mine.look("busy 1", alive=True)
+    for alive in (True, True, True, False, False):
+        mine.look(counts(5000), alive=alive)
+    assert (server.saves, list(server.folder.glob("*"))) == (0, [])
+
+
+def test_a_new_name_is_saved_when_its_own_prompt_was_read(server: Server) -> None:
+    other = name_of("other")
+    mine = keeper(server)
+    for _ in range(3):
+        mine.look(counts(800), alive=True)
+    joined(server, 2, other)
+    for tokens in (800, 800, 800 + LEAST_TOKENS, 800 + LEAST_TOKENS):
+        mine.look(counts(tokens), alive=True)
+    assert sorted(path.stem for path in server.folder.glob("*.kv")) == sorted((NAME, other))
+
+
 def test_it_does_not_wake_a_sleeping_server(server: Server) -> None:
     server.asleep = True
     mine = keeper(server)

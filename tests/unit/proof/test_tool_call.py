@@ -15,7 +15,7 @@ from agentlaunch.proof import leaks, tool_call
 from agentlaunch.proof.check import Budget, Check
 from recorded_replies import Recorded, recorded
 from wire_replies import Reply
-from wire_server import WireServer, say
+from wire_server import WireServer, refuse, say
 
 WIRES: tuple[Wire, ...] = ("anthropic_messages", "openai_responses", "openai_chat")
 BAD = recorded("bad_replies")
@@ -23,15 +23,27 @@ GOOD = recorded("good_replies")
 
 
 def proven(
-    server: WireServer, wire: Wire, *, seconds: float = 60, tools_known: bool | None = None
+    server: WireServer,
+    wire: Wire,
+    *,
+    seconds: float = 60,
+    tools_known: bool | None = None,
+    sends_late: bool = True,
 ) -> Check:
     endpoint = Endpoint(server.url, (wire,), server.model)
-    return finish(tool_call.prove(endpoint, wire, budget=Budget(seconds), tools_known=tools_known))
+    work = tool_call.prove(
+        endpoint,
+        wire,
+        budget=Budget(seconds),
+        tools_known=tools_known,
+        sends_late=sends_late,
+    )
+    return finish(work)
 
 
-def acted(model: ActingModel, wire: Wire = "openai_chat") -> Check:
+def acted(model: ActingModel, wire: Wire = "openai_chat", *, sends_late: bool = True) -> Check:
     with WireServer(probes=model) as server:
-        return proven(server, wire)
+        return proven(server, wire, sends_late=sends_late)
 
 
 def tries(check: Check) -> dict[str, int]:
@@ -124,11 +136,16 @@ def test_each_bad_manner_is_found_on_each_wire(manner: Manner, verdict: str, wir
     assert (check.status, check.measured["verdict"]) == ("error", verdict)
 
 
-def test_a_late_instruction_that_is_refused_stops_the_agent_that_sends_one_alone() -> None:
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_late_instruction_that_is_refused_stops_the_agent_that_sends_one_alone(
+    wire: Wire,
+) -> None:
     model = ActingModel("refuses-late-instructions")
-    claude, other = acted(model, "anthropic_messages"), acted(model, "openai_chat")
+    claude, other = acted(model, wire), acted(model, wire, sends_late=False)
     assert (claude.status, claude.measured["verdict"]) == ("error", "refused")
+    assert "--slim on" in (claude.remedy or "")
     assert (other.status, other.measured["verdict"]) == ("warning", "works")
+    assert "--slim" not in f"{other.message} {other.remedy}"
     assert tries(other)["call, not streamed"] == 1
     assert "refuses an instruction behind the first turn" in other.message
 
@@ -214,6 +231,50 @@ def test_without_counts_the_servers_own_word_decides(
 def test_what_a_server_says_of_its_template_is_not_believed_when_calls_work() -> None:
     with WireServer() as server:
         assert proven(server, "openai_chat", tools_known=False).status == "ok"
+
+
+# --- a busy server -------------------------------------------------------------------------------
+
+
+class Busy:
+    """A model behind a server that has no time for the first requests, or for any."""
+
+    def __init__(self, status: int, times: int) -> None:
+        self.status, self.times = status, times
+        self.model = ActingModel()
+
+    def __call__(self, request: dict[str, Any], wire: Wire) -> Reply:
+        self.times -= 1
+        if self.times >= 0:
+            return refuse(self.status, "Loading model")
+        return self.model(request, wire)
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_a_busy_server_is_asked_again_and_that_is_no_try(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_call, "PAUSE_S", 0.001)
+    with WireServer(probes=Busy(status, times=4)) as server:
+        check = proven(server, "openai_chat")
+        assert len(server.requests) == 4 + 4
+    assert check.status == "ok"
+    assert set(tries(check).values()) == {1}
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_a_server_that_stays_busy_is_not_judged(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_call, "PAUSE_S", 0.001)
+    with WireServer(probes=Busy(status, times=1_000)) as server:
+        endpoint = Endpoint(server.url, ("openai_chat",), server.model)
+        budget = Budget(9.0, clock=Clock(1.0))
+        check = finish(tool_call.prove(endpoint, "openai_chat", budget=budget, tools_known=None))
+        assert len(server.requests) > 1
+    assert (check.status, check.measured["verdict"]) == ("skipped", None)
+    assert check.message == f"the server is busy: {status} Loading model"
+    assert check.remedy
 
 
 # --- the clock -----------------------------------------------------------------------------------

@@ -161,6 +161,26 @@ def test_markers_stand_where_nothing_is_counted(
     assert judged(Exchange(Turn(), markers=markers), body(8_000)).status == status
 
 
+@pytest.mark.parametrize(
+    ("markers", "status"),
+    [((True, True), "ok"), ((False, True), "error"), ((True, False), "skipped"),
+     ((False, False), "skipped"), (None, "skipped")],
+)  # fmt: skip
+@pytest.mark.parametrize(("first", "second"), [(100, 100), (80, 95), (16_386, 16_386)])
+def test_odd_counts_in_an_unknown_window_are_a_doubt_that_the_markers_settle(
+    first: int, second: int, markers: tuple[bool, bool] | None, status: str
+) -> None:
+    """A proxy tells one number always, a server only what was new; Ollama's cut is one too."""
+    turns = Turn(prompt_tokens=first), Turn(prompt_tokens=second)
+    check = judged(Exchange(*turns, markers=markers), body(80_000), allocated_tokens=None)
+    assert (check.status, check.remedy) == (
+        status,
+        "--context 65536" if status == "error" else None,
+    )
+    how = "a marker at each end" if markers is not None else "estimated"
+    assert check.measured["how"] == how
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_busy_server_is_no_verdict(status: int) -> None:
     turn = Turn(status=status, error="rate limit exceeded")
