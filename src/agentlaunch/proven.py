@@ -94,6 +94,9 @@ def read_proof(row: Mapping[str, Any] | None) -> Proof | None:
         return None
     if not isinstance(values["context_tokens"], int):
         return None
+    maybe = [values[name] for name in ("engine_version", "url", "agent_version")]
+    if not all(text is None or isinstance(text, str) for text in maybe):
+        return None
     checks = (row or {}).get("checks")
     rows = checks if isinstance(checks, list) else []
     read = [read_check(value) for value in rows]

@@ -51,7 +51,8 @@ def test_the_real_engine_is_understood_on_each_wire(
     talk = (System("You are brief."), User("Say hello."))
     turn = ask(served.endpoint, wire, talk, stream=stream, max_tokens=8, deadline_s=120)
     again = ask(served.endpoint, wire, talk, stream=stream, max_tokens=8, deadline_s=120)
-    assert (turn.status, turn.error, turn.output_tokens) == (200, "", 8)
+    assert (turn.status, turn.error) == (200, "")
+    assert 1 <= (turn.output_tokens or 0) <= 8, "it may end before its limit"
     assert turn.text
     assert turn.prompt_tokens is not None
     assert turn.prompt_tokens == again.prompt_tokens

@@ -99,7 +99,7 @@ def test_a_failure_on_a_server_of_somebody_elses_is_no_error_for_ever() -> None:
     there = proof(BROKEN, engine="vllm", url="http://u:secret@host:8000")
     (row,) = stored(seen(there), {"claude-code"})
     assert row.status == "error"
-    assert (row.remedy or "").endswith("--engine http://***@host:8000 --model qwen3.5:9b")
+    assert (row.remedy or "").endswith("--engine 'http://***@host:8000' --model qwen3.5:9b")
     (row,) = stored(seen(replace(there, at=NOW - timedelta(days=2))), {"claude-code"})
     assert row.status == "warning"
 

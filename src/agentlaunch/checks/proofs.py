@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -65,10 +66,10 @@ def _again(proof: Proof) -> str:
     """The command that proves the same once more: here, or on the server that it was."""
     subject = proof.subject
     if subject.url is not None:
-        where = f" --engine {without_secrets(subject.url)} --model {subject.model}"
+        where = ["--engine", without_secrets(subject.url), "--model", subject.model]
     else:
-        where = f" --engine {subject.engine}"
-    return f"agentlaunch prove {subject.agent}{where}"
+        where = ["--engine", subject.engine]
+    return shlex.join(["agentlaunch", "prove", subject.agent, *where])
 
 
 def _finding(check: Check, what: str, when: str, command: str) -> Finding:

@@ -17,7 +17,9 @@ from agentlaunch.engines import llama_cpp
 from agentlaunch.errors import Refused, UsageError
 from agentlaunch.launch import proving
 from agentlaunch.proof import task
-from agentlaunch.proof.check import NAMES, Budget, Check
+from agentlaunch.proof.check import NAMES, Budget, Check, read_check
+from agentlaunch.proof.remembered import remember
+from agentlaunch.records import Records
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_seconds
@@ -96,9 +98,15 @@ def run(
             hide = _redactor(asked, ready)
             proof = prove(talk, asked, ready, hide, task_limit_s=task_limit_s)
     data = as_json(proof, hide)
+    _remember_task(asked, ready, data)
     if place is not None:
-        _report(place, asked, ready, proof, data, hide)
-        talk.say(f"the report is in {place}; read it before you send it to anybody")
+        try:
+            _report(place, asked, ready, proof, data, hide)
+        except OSError as error:  # what was found counts more than where it was to be kept
+            text = f"the report could not be written to {place}: {error.strerror or error}"
+            talk.warn(text, code="report-not-written")
+        else:
+            talk.say(f"the report is in {place}; read it before you send it to anybody")
     return Result(
         SCHEMA, data, lambda t: draw(t, proof, hide), exit_code=3 if proof.broken is not None else 0
     )
@@ -119,7 +127,7 @@ def prove(
         talk,
         asked.paths,
         asked.places,
-        budget=Budget(LIMIT_S),
+        budget=Budget(_limit_s(asked)),
         again=True,
         whole=True,
     )
@@ -137,6 +145,21 @@ def prove(
     rows = [checks.get(name) or _left_out(name, agent) for name in NAMES]
     endpoint = ready.served.endpoint
     return Proof(endpoint.model, ready.served.engine, agent, tuple(rows))
+
+
+def _limit_s(asked: looking.Asked) -> float:
+    """The user's own limit, where he has said one."""
+    said = asked.said.get("proof_limit")
+    return LIMIT_S if said is None or said.source == "default" else float(said.value)
+
+
+def _remember_task(asked: looking.Asked, ready: launch.Ready, data: Mapping[str, Any]) -> None:
+    """What became of the task, without secrets, for a doctor to tell."""
+    rows = (read_check(row) for row in data["checks"] if row["name"] == "task")
+    done = [row for row in rows if row is not None and row.status != "skipped"]
+    if done:
+        subject = proving.subject_of(ready.plan, ready.served)
+        remember(Records(asked.paths.state), subject, done)
 
 
 def _left_out(name: Any, agent: Agent) -> Check:

@@ -12,6 +12,7 @@ import pytest
 from agentlaunch import files
 from agentlaunch.proof.check import Budget, Check, read_check
 from agentlaunch.proof.remembered import Subject, broken, recall, remember
+from agentlaunch.proven import read_proof
 from agentlaunch.records import Records
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
@@ -149,6 +150,15 @@ def test_a_broken_row_is_passed_over(records: Records, checks: Any) -> None:
     rows[SUBJECT.key]["checks"] = checks
     files.write_json(file, rows)
     assert recall(records, SUBJECT, NOW) == {}
+
+
+@pytest.mark.parametrize("name", ["url", "engine_version", "agent_version", "model", "wire"])
+def test_a_row_that_names_nothing_readable_is_no_proof(records: Records, name: str) -> None:
+    remember(records, SUBJECT, [GATE], NOW)
+    row = records.all("proofs")[SUBJECT.key]
+    assert read_proof(row) is not None
+    assert read_proof(row | {name: 7}) is None
+    assert read_proof(row | {name: ["x"]}) is None
 
 
 def test_a_row_of_a_server_without_a_time_counts_for_nothing(records: Records) -> None:
