@@ -193,6 +193,14 @@ def test_odd_counts_in_a_known_window_need_no_further_question(server: WireServe
     assert finish(work).markers is None
 
 
+def test_the_same_little_count_twice_in_a_large_window_is_asked_about(server: WireServer) -> None:
+    server.probes = lambda _request, _wire: Reply(text="Yes", input_tokens=1500)
+    work = two_turns(
+        endpoint_of(server), recording("openai_chat"), budget=Budget(600), allocated_tokens=131_072
+    )
+    assert finish(work).markers == (False, False)
+
+
 @pytest.mark.parametrize(
     "refusal",
     [

@@ -44,6 +44,8 @@ TEXT_CHARACTERS = 7.0
 """A token has no more in any text of an agent, with any tokenizer (2.5 to 6 are usual)."""
 TOOL_CHARACTERS = 12.0
 """The same for tools in JSON, of which a template may leave all quotes and braces away."""
+LEAST_SHARE = 0.4
+"""Whoever cuts tokens keeps about half of the window; less of one that had room is no usual cut."""
 TEXT_FIELDS = ("system", "instructions", "messages", "input")
 
 _OUTPUT_LIMIT = re.compile(
@@ -82,9 +84,9 @@ def two_turns(
     second: bool = True,
     allocated_tokens: int | None = None,
 ) -> Work[Exchange]:
-    """Ask the first turn, then the `second` behind it; with no window known (`allocated_tokens`),
-    ask for markers where the counts cannot be. Raises `EngineFailed`, `AuthNeeded`; a reply that
-    does not come in time is a turn that is None."""
+    """Ask the first turn, then the `second` behind it; ask for markers where the counts cannot be,
+    and are not what a full window (`allocated_tokens`) leaves of a prompt. Raises `EngineFailed`,
+    `AuthNeeded`; a reply that does not come in time is a turn that is None."""
     body = recording.first_turn(endpoint.model)
     sent = yield from _count(endpoint, recording.wire, body, budget)
     text = "letting the engine read the agent's own prompt"
@@ -102,7 +104,8 @@ def two_turns(
         more = recording.second_turn(endpoint.model, first.text)
         text = "measuring what a second turn reads again"
         again = yield from _ask(endpoint, recording.wire, more, text, budget)
-    if sent is None and allocated_tokens is None and _is_odd(first, again, body):
+    little = allocated_tokens is None or (first.prompt_tokens or 0) < LEAST_SHARE * allocated_tokens
+    if sent is None and little and _is_odd(first, again, body):
         markers = yield from _marked(endpoint, recording.wire, body, budget)
     return Exchange(first, again, sent, markers)
 

@@ -16,7 +16,7 @@ from typing import Any
 from agentlaunch.proof import bodies
 from agentlaunch.proof.check import Check
 from agentlaunch.proof.dialogue import BUSY, Turn
-from agentlaunch.proof.exchange import Exchange, fewest_tokens
+from agentlaunch.proof.exchange import LEAST_SHARE, Exchange, fewest_tokens
 
 EXACT = 0.95
 """Of an exact count, what must at least have been evaluated: a template may count otherwise."""
@@ -25,8 +25,6 @@ USUAL_CHARACTERS = 4.0
 """A token has about so many, where nothing was measured."""
 FULL = 0.97
 """A prompt that takes so much of the window leaves nothing to work in."""
-LEAST_SHARE = 0.4
-"""Whoever cuts tokens keeps about half of the window; less of one that had room is no cut."""
 KEPT_TOKENS = 16
 """Ollama keeps `num_ctx - (num_ctx - keep) / 2` (0.33); `keep` is 4 or 5, or a user's own."""
 LEAST_TOKENS = 64
@@ -74,7 +72,8 @@ def judge(
     measured["sent_tokens"] = about
     least = _least(body, about, tools_ignored=tools_ignored)
     cut = _is_cut(exchange, evaluated, about, least, allocated_tokens)
-    if cut and not exact and allocated_tokens is None:
+    asked = exchange.markers is not None
+    if not exact and (allocated_tokens is None if cut else asked):
         # A proxy may tell the same number always, a server only what was new: the model decides.
         doubt = f"the server says that it evaluated {evaluated:,} of about {about:,} tokens"
         return _by_markers(exchange, measured, way_out, doubt)

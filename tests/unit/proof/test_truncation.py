@@ -181,6 +181,19 @@ def test_odd_counts_in_an_unknown_window_are_a_doubt_that_the_markers_settle(
     assert check.measured["how"] == how
 
 
+@pytest.mark.parametrize(
+    ("markers", "status"),
+    [((False, True), "error"), ((True, True), "ok"), ((False, False), "skipped")],
+)
+def test_the_same_little_count_twice_in_a_large_window_is_for_the_markers_to_settle(
+    markers: tuple[bool, bool], status: str
+) -> None:
+    """A server that says 131,072 and cuts at 8,192 keeps less than a full window leaves."""
+    turns = (Turn(prompt_tokens=8_192), Turn(prompt_tokens=8_192))
+    found = Exchange(*turns, markers=markers)
+    assert judged(found, body(80_000), allocated_tokens=131_072).status == status
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_busy_server_is_no_verdict(status: int) -> None:
     turn = Turn(status=status, error="rate limit exceeded")
