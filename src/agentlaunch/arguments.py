@@ -305,9 +305,13 @@ def engines(
     watch: Annotated[bool, typer.Option("--watch", help="Live numbers, each second.")] = False,
 ) -> Result | None:
     """What serves models here, and what is loaded."""
+    if watch:
+        from agentlaunch.commands import engine_watch
+
+        return engine_watch.watch(talk)
     from agentlaunch.commands import engines as command
 
-    return command.list_engines(talk, watch=watch)
+    return command.list_engines(talk)
 
 
 def engines_stop(

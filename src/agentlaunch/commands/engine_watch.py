@@ -37,7 +37,13 @@ HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[2K", "\x1b[J"
 
 
 def watch(talk: Talk) -> Result:
-    """Show live numbers until Ctrl-C (130) or SIGTERM (143), without a word at the end."""
+    """Show live numbers until Ctrl-C (130) or SIGTERM (143), without a word at the end.
+
+    Raises `UsageError` with --json.
+    """
+    if talk.policy.json:
+        hint = "for one look: agentlaunch engines --json"
+        raise errors.UsageError("--watch has no single JSON document", hint=hint)
     picture = Picture(askers(settings.load()))
     try:
         if is_terminal(talk.out) and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}:

@@ -22,7 +22,7 @@ from agentlaunch.engines.ollama.derive import parse_derived
 from agentlaunch.engines.ollama.facts import NAME
 from agentlaunch.engines.ollama.replies import cpu_share
 from agentlaunch.engines.ollama.update import Lack, lacks
-from agentlaunch.errors import AgentlaunchError, AuthNeeded, EngineFailed, Refused, UsageError
+from agentlaunch.errors import AgentlaunchError, AuthNeeded, EngineFailed, Refused
 from agentlaunch.launch import meanwhile
 from agentlaunch.settings import Value
 from agentlaunch.talk import Talk
@@ -49,16 +49,8 @@ class Row:
     lacks: tuple[Lack, ...] = ()
 
 
-def list_engines(talk: Talk, *, watch: bool) -> Result:
-    """Every engine here; with `watch` their live numbers, until Ctrl-C."""
-    if watch and talk.policy.json:
-        raise UsageError(
-            "--watch has no single JSON document", hint="for one look: agentlaunch engines --json"
-        )
-    if watch:
-        from agentlaunch.commands import engine_watch  # it asks as this file does
-
-        return engine_watch.watch(talk)
+def list_engines(talk: Talk) -> Result:
+    """Every engine here."""
     rows = look(settings.load(), wires=talk.policy.json)
     if talk.policy.json:
         for lack in (lack for row in rows for lack in row.lacks):
