@@ -23,7 +23,7 @@ FOUND = (
 
 
 def hiding(**environ: str) -> redaction.Redactor:
-    return redaction.redactor(environ, folders={Path("/srv/work/lighthouse"): "<project>"})
+    return redaction.redactor(environ, folders={Path("/srv/lighthouse"): "<project>"})
 
 
 def drawn(*checks: Check) -> str:
@@ -203,10 +203,10 @@ def test_names_mail_addresses_and_paths_are_for_nobody(monkeypatch: pytest.Monke
     monkeypatch.setenv("USER", "lovelace")
     monkeypatch.setenv("HOSTNAME", "engine-room")
     hide = redaction.redactor(
-        {}, addresses=["http://gpu-box.lan:1"], folders={Path("/srv/work/lighthouse"): "<project>"}
+        {}, addresses=["http://gpu-box.lan:1"], folders={Path("/srv/lighthouse"): "<project>"}
     )
     text = (
-        "lovelace on engine-room wrote ada@example.org about /srv/work/lighthouse/calc.py, "
+        "lovelace on engine-room wrote ada@example.org about /srv/lighthouse/calc.py, "
         "/opt/private/notes and /home/lovelace/x, served by http://gpu-box.lan:1/v1"
     )
     told = hide.private(text)

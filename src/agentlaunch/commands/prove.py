@@ -75,23 +75,13 @@ def run(
     asked = replace(asked, allow_remote=allow_remote)
     project.check(talk, _as_it_works(asked), trust=trust_project)
     made = looking.decide(talk, asked)
-    answer = up.agree(talk, made, asked)
-    if answer == "no":
+    agreed = up.settle(talk, asked, made)
+    if agreed is None:
         talk.say("nothing was done")
         return None
-    later = plan.meanwhile(made) if answer == "other" else None
-    if later is not None:
-        made = up.instead(talk, asked, later)
+    made, later = agreed
     with _as_it_was(asked.paths):
-        ready = launch.prepare(
-            made,
-            talk,
-            asked.paths,
-            asked.places,
-            insecure=insecure,
-            idle_minutes=asked.idle_minutes,
-            max_download_bytes=asked.max_download_bytes,
-        )
+        ready = up.prepare(talk, asked, made)
         with contextlib.closing(ready.undo):
             if later is not None:
                 up.fetch_meanwhile(talk, asked, later)

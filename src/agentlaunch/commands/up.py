@@ -67,22 +67,12 @@ def run(
             shown = made
             return Result("agentlaunch/up/1", screen.as_json(made), lambda t: screen.draw(t, shown))
         refuse_without_tools(made)
-        answer = agree(talk, made, asked)
-        if answer == "no":
+        agreed = settle(talk, asked, made)
+        if agreed is None:
             talk.say("nothing was done")
             return None
-        later = plan.meanwhile(made) if answer == "other" else None
-        if later is not None:
-            made = instead(talk, asked, later)
-        ready = launch.prepare(
-            made,
-            talk,
-            asked.paths,
-            asked.places,
-            insecure=insecure,
-            idle_minutes=asked.idle_minutes,
-            max_download_bytes=asked.max_download_bytes,
-        )
+        made, later = agreed
+        ready = prepare(talk, asked, made)
         with launch.taking_back(ready):
             if later is not None:
                 fetch_meanwhile(talk, asked, later)
@@ -95,6 +85,31 @@ def run(
         if status_file is not None:
             _failed(talk, status_file, error, made, str(flags.get("agent") or "") or None)
         raise
+
+
+def settle(
+    talk: Talk, asked: looking.Asked, made: plan.LaunchPlan
+) -> tuple[plan.LaunchPlan, plan.Meanwhile | None] | None:
+    """The screen and its question: the plan that the person agrees to, with what is to be fetched
+    meanwhile; None where he says no."""
+    answer = agree(talk, made, asked)
+    if answer == "no":
+        return None
+    later = plan.meanwhile(made) if answer == "other" else None
+    return (made if later is None else instead(talk, asked, later)), later
+
+
+def prepare(talk: Talk, asked: looking.Asked, made: plan.LaunchPlan) -> launch.Ready:
+    """Everything that was agreed to, up to the hand-over."""
+    return launch.prepare(
+        made,
+        talk,
+        asked.paths,
+        asked.places,
+        insecure=asked.insecure,
+        idle_minutes=asked.idle_minutes,
+        max_download_bytes=asked.max_download_bytes,
+    )
 
 
 def _proven(asked: looking.Asked) -> plan.Wish:

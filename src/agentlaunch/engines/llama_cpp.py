@@ -174,7 +174,8 @@ class LlamaCpp:
                 self._sweep(key, found)
                 found = yield from self._start(key, request, former)
             restored = 0
-            if self._keep is not None and (not reused or found.asleep):
+            keeps = self._keep is not None and self._prefix(key).is_file()
+            if keeps and (not reused or found.asleep):
                 # Where it is awake it may hold something better, which would be lost.
                 yield Progress(f"restoring what {request.model} had read")
                 tokens = self._restore(key, found.endpoint)

@@ -29,7 +29,7 @@ MARKED_TOKENS = 256
 """For an answer with two codes, and some thinking before it."""
 LEAST_OUTPUT = 16
 """Some servers want to write no less (OpenAI's responses wire does)."""
-COLD_SHARE = 0.1
+CACHED_SHARE = 0.1
 """A turn of which more was cached is not cold."""
 LEAST_S = 1.0
 COUNT_LIMIT_BYTES = 16 << 20
@@ -73,7 +73,7 @@ class Exchange:
         if turn is None or turn.status != 200:
             return None
         known = turn.cached_tokens or 0
-        return None if known > COLD_SHARE * (turn.prompt_tokens or 0) else turn.took_s
+        return None if known > CACHED_SHARE * (turn.prompt_tokens or 0) else turn.took_s
 
 
 def two_turns(

@@ -17,7 +17,7 @@ MEASURE_S = 2.0
 FIRST_TOKENS = 64
 MOST_TOKENS = 2_048
 DECODE_TOKENS = 12
-COLD_SHARE = 0.2
+WARM_SHARE = 0.2
 """Of the estimate; a prompt that took less was not new to the engine, and promises nothing."""
 WARM_TOKENS = 16
 """The first request may have to wake, to load, or to touch memory: it counts for nothing."""
@@ -81,7 +81,7 @@ def judge(
     """The check "first-word". `measured_s` is how long the agent's own prompt really took, where it
     was sent; `sooner` are ways to an earlier word, each with its seconds."""
     estimate = speed.first_word_s(prompt_tokens) if speed and prompt_tokens else None
-    if measured_s is not None and estimate is not None and measured_s < COLD_SHARE * estimate:
+    if measured_s is not None and estimate is not None and measured_s < WARM_SHARE * estimate:
         measured_s = None
     first_s = measured_s if measured_s is not None else estimate
     measured = {

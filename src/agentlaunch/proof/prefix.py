@@ -8,13 +8,12 @@ from typing import Any
 from agentlaunch.proof.check import Check
 from agentlaunch.proof.dialogue import Turn
 from agentlaunch.proof.exchange import Exchange
+from agentlaunch.proof.first_word import WARM_SHARE
 from agentlaunch.proof.recording import Recording
 
 GOOD_SHARE = 0.8
 LEAST_S = 1.0
 """A first turn that took less tells nothing by the clock."""
-COLD_SHARE = 0.2
-"""Of what the speed measured before makes expect; a first turn that took less was not cold."""
 NEVER_TOLD = frozenset({"ollama"})
 """Engines that say that nothing was cached because they do not say it (Ollama 0.33)."""
 BILLING_HEADER = "x-anthropic-billing-header"
@@ -83,7 +82,7 @@ def _share(
 def _by_the_clock(first: Turn, second: Turn, cold_s: float | None) -> float | None:
     """None where it cannot be told: too quick, or nobody knows whether the first turn was cold."""
     whole_s = first.took_s
-    if cold_s is not None and first.took_s < COLD_SHARE * cold_s:
+    if cold_s is not None and first.took_s < WARM_SHARE * cold_s:
         whole_s = cold_s
     if whole_s < LEAST_S:
         return None

@@ -131,7 +131,7 @@ def attempt(
     try:
         child = process.Background(argv, log=log, env=env, cwd=folder)
     except process.ToolNotFound as error:
-        return _check("not-started", f"{title} could not be started", redact(error.message), None)
+        return _check("not-started", f"{title} could not be started: {redact(error.message)}", None)
     try:
         while (status := child.poll()) is None:
             if time.monotonic() - begun >= limit_s or _size(log) > MOST_OUTPUT_BYTES:
@@ -166,7 +166,7 @@ def grade(folder: Path, ending: Ending, *, title: str, redact: Callable[[str], s
         "other-files": f"the model left {SOURCE} as it was and wrote {redact(', '.join(others))}",
         "wrong-change": f"the model changed {SOURCE}, and the test still fails",
     }[verdict]
-    return _check(verdict, text, None, ending, last)
+    return _check(verdict, text, ending, last)
 
 
 def _verdict(
@@ -216,7 +216,6 @@ _REMEDIES: Mapping[Verdict, str | None] = {
 def _check(
     verdict: Verdict,
     message: str,
-    detail: str | None,
     ending: Ending | None,
     last: Sequence[str] = (),
 ) -> Check:
@@ -230,8 +229,7 @@ def _check(
     status: Literal["ok", "warning", "error"] = "error"
     if verdict in {"green", "green-late"}:
         status = "ok" if verdict == "green" else "warning"
-    text = f"{message}: {detail}" if detail else message
-    return Check("task", status, text, measured, _REMEDIES[verdict])
+    return Check("task", status, message, measured, _REMEDIES[verdict])
 
 
 def _layer(verdict: Verdict) -> str | None:
