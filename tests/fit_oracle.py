@@ -57,6 +57,7 @@ _END = (
     "failed to fit",
     "failed to load",
     "error loading",
+    "does not divide",
 )
 
 
