@@ -2,6 +2,8 @@
 
 Order: flag > `AGENTLAUNCH_*` environment > project file `agentlaunch.toml` > user file > default.
 A project file may choose model, context and agent; it may never set endpoints, keys or commands.
+A name with a dot (`routes.main`) is a key in a table. The rules of a policy stand in the same files
+and are read elsewhere (`survey.rules`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 from agentlaunch import files
 from agentlaunch.endpoint import without_secrets
 from agentlaunch.errors import AgentlaunchError, Refused, UsageError
+from agentlaunch.policy import rules
 
 APP = "agentlaunch"
 PROJECT_FILE = "agentlaunch.toml"
@@ -119,7 +122,9 @@ class Setting:
     """One row of the settings table: what it is, how its text is read, who may set it."""
 
     name: str
-    kind: Literal["text", "size", "tokens", "minutes", "seconds", "choice", "address", "addresses"]
+    kind: Literal[
+        "text", "size", "tokens", "minutes", "seconds", "choice", "address", "addresses", "route"
+    ]
     default: str | int | None
     help: str
     choices: tuple[str, ...] = ()
@@ -155,6 +160,30 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("idle_minutes", "minutes", 15, "minutes without work before an engine of ours ends"),
     Setting("allowed_hosts", "addresses", None, "servers elsewhere that your code may go to"),
+    Setting(
+        "routes.main",
+        "route",
+        None,
+        "endpoints for the main work, the first that works: hosted, local, openrouter#MODEL, …",
+    ),
+    Setting(
+        "routes.small", "route", None, "endpoints for small work; without: those of the main work"
+    ),
+    Setting(
+        "routes.subagent",
+        "choice",
+        "main",
+        "whose endpoints an agent's own helpers use",
+        ("main", "small"),
+    ),
+    Setting(
+        "routes.routing",
+        "choice",
+        "roles",
+        "by the agent's own roles, or by what is asked (auto)",
+        ("roles", "auto"),
+    ),
+    Setting("hosted_url", "address", None, "where your organisation's server is (`hosted`)"),
     *(
         Setting(f"{name}_url", "address", None, f"where `--engine {name.replace('_', '-')}` is")
         for name in (
@@ -171,6 +200,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 _BY_NAME = {row.name: row for row in SETTINGS}
+TABLES = frozenset(row.name.partition(".")[0] for row in SETTINGS if "." in row.name)
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 LARGEST = 2**63
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -235,7 +265,7 @@ def _from_files(note: Note, folder: Path | None, user_file: Path) -> dict[str, V
 def _from_environment(note: Note, environ: Mapping[str, str]) -> dict[str, Value]:
     found = {}
     for row in SETTINGS:
-        variable = "AGENTLAUNCH_" + row.name.upper()
+        variable = variable_of(row.name)
         if environ.get(variable):
             try:
                 value = parse_value(row, environ[variable], where=variable)
@@ -244,6 +274,11 @@ def _from_environment(note: Note, environ: Mapping[str, str]) -> dict[str, Value
             else:
                 found[row.name] = Value(value, "environment", variable)
     return found
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return "AGENTLAUNCH_" + name.upper().replace(".", "_")
 
 
 def parse_value(row: Setting, raw: object, *, where: str) -> str | int | None:
@@ -285,6 +320,15 @@ def parse_value(row: Setting, raw: object, *, where: str) -> str | int | None:
         return text if row.kind == "address" else ", ".join(words)
     if not text or not text.isprintable():
         raise UsageError(f"{where}: {text!r} is no name", code="bad-value")
+    if row.kind == "route":
+        words = [word.strip() for word in text.split(",")]
+        if not all(words) or any(" " in word for word in words):
+            raise UsageError(
+                f"{where}: {without_secrets(text)!r} is no list of endpoints",
+                hint='names or addresses with a comma between them: "hosted, local"',
+                code="bad-value",
+            )
+        return ", ".join(dict.fromkeys(words))
     return text
 
 
@@ -377,12 +421,27 @@ def _read_file(path: Path, note: Note, *, project: bool) -> dict[str, str | int 
     except Refused as error:
         note(error)
         rows = {}
-    for name, raw in rows.items():
+    for name, raw in _flat(rows).items():
+        if name in rules.NAMES:
+            continue
         try:
             values[name] = _file_value(path, name, raw, project=project)
         except Refused as error:
             note(error)
     return values
+
+
+def _flat(rows: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a file by their names; keys of a table that is ours as `table.key`."""
+    flat: dict[str, Any] = {}
+    for name, raw in rows.items():
+        if name == rules.TABLE:
+            continue
+        if name in TABLES and isinstance(raw, dict):
+            flat |= {f"{name}.{key}": value for key, value in raw.items()}
+        else:
+            flat[name] = raw
+    return flat
 
 
 def _file_value(path: Path, name: str, raw: object, *, project: bool) -> str | int | None:
@@ -399,6 +458,8 @@ def _file_value(path: Path, name: str, raw: object, *, project: bool) -> str | i
             hint=f"set it by `agentlaunch config set {name} VALUE` or by a flag",
             code="project-may-not",
         )
+    if row.kind == "route" and isinstance(raw, list) and all(isinstance(w, str) for w in raw):
+        raw = ", ".join(raw)
     if not isinstance(raw, (str, int)) or isinstance(raw, bool):
         raise Refused(f"{path}: {name} must be a text or a number", code="bad-value")
     try:

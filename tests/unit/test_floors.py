@@ -28,7 +28,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "user_file",
         }
     ),
-    frozenset({"agents", "engines", "models", "machine", "changes"}),
+    frozenset({"agents", "engines", "models", "machine", "changes", "gateway", "hosted"}),
     frozenset({"survey"}),
     frozenset({"plan", "checks", "proof"}),
     frozenset({"launch"}),
@@ -39,7 +39,9 @@ SAME_FLOOR = {
     ("errors", "files"), ("files", "errors"), ("progress", "units"),
     ("managed", "process"), ("managed", "settings"), ("managed", "keys"), ("user_file", "settings"),
     ("web", "endpoint"), ("policy", "endpoint"), ("proven", "endpoint"), ("settings", "endpoint"),
+    ("settings", "policy"),
     ("engines", "models"), ("models", "machine"), ("agents", "changes"),
+    ("gateway", "engines"), ("gateway", "models"), ("hosted", "engines"), ("hosted", "models"),
     ("cli", "arguments"), ("__main__", "cli"),
 }  # fmt: skip
 """(who, whom) on one floor, only where drawn."""

@@ -58,6 +58,16 @@ class Target:
     """How long the agent is to wait for an engine that is silent."""
     version: str | None = None
     """Of the program; None where it was not asked yet."""
+    small_model: str = ""
+    """The endpoint's model for small work (titles, summaries, searches); "": the same one."""
+    subagent_model: str = ""
+    """The endpoint's model for the agent's own helpers; "": the same one."""
+    status_command: tuple[str, ...] = ()
+    """What prints one line on where requests go now, for an agent that has a status line; it takes
+    the user's own status command as one more argument, runs that with the same stdin, and prints
+    both. () where nothing can change on the way."""
+    own_status_line: Mapping[str, object] | None = None
+    """The status line of the user's own settings, which ours is shown together with."""
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -34,6 +34,9 @@ Kind = Literal[
 
 OWN = ("embedded", "ollama")
 """Engines that are no preset: ours, and the one that is driven by its own API."""
+HOSTED = "hosted"
+"""The server of the user's organisation, whatever it is: known by its address alone."""
+HOSTED_SETTING = "hosted_url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,8 @@ def resolve(word: str, addresses: Mapping[str, str | None] | None = None) -> Tar
 
     Raises `UsageError` with a near name for a typo, `Refused` for an unsafe address.
     """
+    if word.strip().lower() == HOSTED:
+        return Target(normalized_url(_hosted((addresses or {}).get(HOSTED_SETTING))))
     preset = find(word)
     if preset is not None:
         moved = (addresses or {}).get(preset.setting)
@@ -271,8 +276,19 @@ def resolve(word: str, addresses: Mapping[str, str | None] | None = None) -> Tar
     return Target(url)
 
 
+def _hosted(address: str | None) -> str:
+    if address is None:
+        raise UsageError(
+            "`hosted` is your organisation's server, and nothing says where that is",
+            hint=f"agentlaunch config set {HOSTED_SETTING} https://HOST:PORT",
+            code="no-address",
+        )
+    return address
+
+
 def _unknown(word: str) -> UsageError:
-    near = difflib.get_close_matches(word.strip().lower(), (*OWN, *_BY_WORD), 1, cutoff=0.6)
+    words = (*OWN, HOSTED, *_BY_WORD)
+    near = difflib.get_close_matches(word.strip().lower(), words, 1, cutoff=0.6)
     if near:
         return UsageError(
             f"--engine: there is no engine {without_secrets(word)!r}",
@@ -281,6 +297,6 @@ def _unknown(word: str) -> UsageError:
         )
     return UsageError(
         f"--engine: {without_secrets(word)!r} is neither an engine's name nor an http address",
-        hint=f"engines: {', '.join((*OWN, *PRESETS))}; or an address, http://127.0.0.1:8080",
+        hint=f"engines: {', '.join((*OWN, HOSTED, *PRESETS))}; or an address, http://127.0.0.1:8080",
         code="unknown-engine",
     )

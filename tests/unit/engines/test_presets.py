@@ -14,7 +14,7 @@ from agentlaunch.errors import Refused, UsageError
 
 def test_every_preset_has_the_setting_that_moves_it_and_no_setting_is_left_over() -> None:
     rows = {row.name for row in settings.SETTINGS if row.kind == "address"}
-    assert rows == {preset.setting for preset in ALL}
+    assert rows == {preset.setting for preset in ALL} | {presets.HOSTED_SETTING}
     assert not [row for row in settings.SETTINGS if row.kind == "address" and row.project_may]
 
 

@@ -1,0 +1,1 @@
+"""A model for a team on an engine that exists: how many GPUs, which manifest, is it up."""
