@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from agentlaunch import files
 
-Kind = Literal["choices", "habits", "measurements", "allocations", "proofs"]
+Kind = Literal["choices", "habits", "measurements", "allocations", "proofs", "endpoints"]
 
 MOST_ENTRIES = 200
 

@@ -24,6 +24,7 @@ from agentlaunch.errors import (
     ModelUnavailable,
     Refused,
 )
+from agentlaunch.gateway.routes import Routes, routes_of
 from agentlaunch.models.refs import DEFAULT_HOST, looks_like_path, parse_ref
 from agentlaunch.models.show_reply import BadReply
 from agentlaunch.talk import Talk
@@ -62,6 +63,8 @@ class Asked:
     """The settings as they were given, before any habit."""
     habit: habits.Habit | None = None
     """What is as it was the last time."""
+    routes: Routes | None = None
+    """The endpoints of the user's settings, where no engine is named."""
 
     @property
     def repeats(self) -> bool:
@@ -90,9 +93,12 @@ def look(
     name = said["agent"].value or habits.last_agent(paths, project) or DEFAULT_AGENT
     agent = find_agent(str(name))
     refuse_reserved(agent.title, agent.reserved, tuple(args), agent.grammar)
-    habit = habits.recall(paths, project, agent.name, said) if repeats else None
+    routes = routes_of(said)
+    habit = None  # the endpoints of the settings come before the engine of the last time
+    if repeats and routes is None:
+        habit = habits.recall(paths, project, agent.name, said)
     values = habits.chosen(said, habit)
-    named = values["engine"].value
+    named = values["engine"].value if routes is None else None
     wish = plan.Wish(
         agent=agent,
         model=values["model"].value,
@@ -130,6 +136,7 @@ def look(
         model=values["model"],
         said=said,
         habit=habit,
+        routes=routes,
     )
 
 
@@ -198,6 +205,10 @@ def _output_limit(agent: Agent) -> int | None:
 def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     """The plan; where a model must be downloaded, its exact size is asked for first."""
     refuse_project_endpoint(asked.model)
+    if asked.routes is not None:
+        from agentlaunch.commands import hybrid  # its rooms cost milliseconds that few need pay
+
+        return hybrid.decide(talk, asked, asked.routes)
     if asked.server is not None:
         facts = look_at_server(talk, asked, asked.server)
         return plan.make_plan(asked.survey, asked.wish, asked.places, remote=facts)

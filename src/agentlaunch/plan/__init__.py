@@ -7,11 +7,13 @@ from dataclasses import replace
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.engines.remote import RemoteFacts
 from agentlaunch.errors import NotSupported
+from agentlaunch.managed import Package
 from agentlaunch.models import choose
 from agentlaunch.plan.embedded import embedded_plan
 from agentlaunch.plan.engine import EMBEDDED, OLLAMA, EngineChoice, choose_engine
+from agentlaunch.plan.hybrid import GATEWAY, hybrid_plan, shown_chain
 from agentlaunch.plan.lighter import lighter, ways_out
-from agentlaunch.plan.made import LaunchPlan, handover, served_name
+from agentlaunch.plan.made import Hybrid, LaunchPlan, PlannedHop, Roles, handover, served_name
 from agentlaunch.plan.meanwhile import Meanwhile, meanwhile
 from agentlaunch.plan.ollama import ollama_plan
 from agentlaunch.plan.remarks import engine_reasons
@@ -43,18 +45,22 @@ from agentlaunch.survey import Survey, Weights
 __all__ = [
     "CONTEXT_STEPS",
     "EMBEDDED",
+    "GATEWAY",
     "OLLAMA",
     "Chosen",
     "Derive",
     "EngineChoice",
     "HandOver",
+    "Hybrid",
     "Install",
     "LaunchPlan",
     "Load",
     "Meanwhile",
     "Places",
+    "PlannedHop",
     "Prove",
     "Pull",
+    "Roles",
     "StartEngine",
     "Step",
     "Warm",
@@ -68,9 +74,11 @@ __all__ = [
     "gpu_usable",
     "handover",
     "lighter",
+    "make_hybrid",
     "make_plan",
     "meanwhile",
     "served_name",
+    "shown_chain",
     "terms_of",
     "trained_context",
     "ways_out",
@@ -109,6 +117,16 @@ def make_plan(
         return made
     warnings = made.warnings if chosen.warning is None else (chosen.warning, *made.warnings)
     return replace(made, because=(*made.because, chosen.because), warnings=warnings)
+
+
+def make_hybrid(
+    survey: Survey, wish: Wish, places: Places, hybrid: Hybrid, *, package: Package | None
+) -> LaunchPlan:
+    """Decide everything of a launch behind a gateway; `package` is the router, where it must be
+    brought. Nothing is read before the agent comes: who will answer is not known."""
+    made = hybrid_plan(survey, wish, places, hybrid, package)
+    quiet = replace(wish, warm_start=False)
+    return replace(made, steps=with_proof(made.steps, quiet, hybrid.chains["main"][0].model))
 
 
 def with_proof(steps: tuple[Step, ...], wish: Wish, model: str) -> tuple[Step, ...]:

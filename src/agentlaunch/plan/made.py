@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agentlaunch import policy
 from agentlaunch.agents.base import Handover, Target, own_folder
 from agentlaunch.agents.surroundings import patience_s
 from agentlaunch.context import ContextPlan
@@ -11,15 +13,33 @@ from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.engines.remote import RemoteFacts
 from agentlaunch.errors import MachineCannot, NotSupported
+from agentlaunch.gateway.routes import Word
+from agentlaunch.gateway.spec import Role, Routing
 from agentlaunch.managed import NODE
 from agentlaunch.models import choose, sampling
 from agentlaunch.models.fit import Fit
+from agentlaunch.models.prices import Price
 from agentlaunch.plan.lighter import Lighter
 from agentlaunch.plan.sizing import Chosen
 from agentlaunch.plan.steps import Install, Pull, Step
 from agentlaunch.plan.wish import Places, Wish
 from agentlaunch.survey import AgentState, Survey
 from agentlaunch.units import format_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What an agent behind a gateway is told beside its main model; empty without one."""
+
+    small: str = ""
+    """The name of the model for small work."""
+    subagent: str = ""
+    status_command: tuple[str, ...] = ()
+    """What prints where requests go now."""
+    own_status_line: Mapping[str, object] | None = None
+
+
+ALONE = Roles()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +61,9 @@ class LaunchPlan:
     ollama: OllamaFacts | None = None
     lighter: Lighter | None = None
     """Another agent that would answer sooner, where this one is slow here."""
+    hybrid: Hybrid | None = None
+    """The chains of a launch behind a gateway."""
+    roles: Roles = ALONE
 
     @property
     def fit(self) -> Fit | None:
@@ -56,6 +79,55 @@ class LaunchPlan:
             elif isinstance(step, Install):
                 total += step.package.download_bytes or step.package.size_bytes
         return total
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHop:
+    """One endpoint: a launch of its own on this machine, or a server that was asked."""
+
+    word: Word
+    model: str
+    context_tokens: int
+    local: LaunchPlan | None = None
+    remote: RemoteFacts | None = None
+    price: Price | None = None
+    answers: bool = True
+    """False: it is down now, and what it serves is known from before."""
+
+    @property
+    def managed(self) -> bool:
+        """Is it a company's service, paid by the token?"""
+        preset = self.remote.preset if self.remote is not None else None
+        return preset is not None and preset.hosted
+
+    @property
+    def place(self) -> str:
+        """Where requests go, for a person."""
+        if self.remote is not None:
+            return policy.origin(self.remote.url)
+        return "this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    """What the gateway of a launch will route."""
+
+    chains: Mapping[Role, tuple[PlannedHop, ...]]
+    subagent: Role = "main"
+    routing: Routing = "roles"
+    cap_usd: float | None = None
+    cap_origin: str = ""
+
+    @property
+    def hops(self) -> tuple[PlannedHop, ...]:
+        """Every endpoint once."""
+        rows = [hop for chain in self.chains.values() for hop in chain]
+        return tuple({str(hop.word): hop for hop in rows}.values())
+
+    @property
+    def locals(self) -> tuple[LaunchPlan, ...]:
+        """What is to be served on this machine."""
+        return tuple(hop.local for hop in self.hops if hop.local is not None)
 
 
 def check_disk(survey: Survey, steps: list[Step]) -> None:
@@ -84,6 +156,7 @@ def handover(
     places: Places,
     *,
     first_word_s: float | None = None,
+    roles: Roles = ALONE,
 ) -> Handover:
     """What the agent would become with this endpoint; asked again with the real one, and with the
     promise that was made of its first word."""
@@ -105,6 +178,10 @@ def handover(
             thinking_off=sampling.for_model(endpoint.model).thinking_off,
             patience_s=patience_s(first_word_s),
             version=agent.version,
+            small_model=roles.small,
+            subagent_model=roles.subagent,
+            status_command=roles.status_command,
+            own_status_line=roles.own_status_line,
         )
     )
 

@@ -34,7 +34,7 @@ from agentlaunch.survey.asking import Asking
 from agentlaunch.survey.installed import described
 from agentlaunch.survey.models import Weights, ask_registry, look_at_model, measured_here
 from agentlaunch.survey.ollama import OllamaFault, look_at_ollama, ollama_url, seek_ollama
-from agentlaunch.survey.remote import look_at_remote
+from agentlaunch.survey.remote import key_of, look_at_remote
 from agentlaunch.survey.watched import Runs, Seen
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "described",
     "examine",
     "find_agent",
+    "key_of",
     "look",
     "look_at_model",
     "look_at_ollama",

@@ -14,6 +14,12 @@ WATCHED_S = 60.0
 UNWATCHED_S = 5.0
 
 
+def key_of(target: remote.Target, environ: Mapping[str, str]) -> str:
+    """The key of a server that cannot be asked now, "" without one."""
+    key = keys.from_environment(target.key_variables, environ)
+    return key or keys.from_keyring(target.origin, wait_s=UNWATCHED_S)
+
+
 def look_at_remote(
     target: remote.Target,
     wires: Sequence[Wire],

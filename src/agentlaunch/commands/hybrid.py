@@ -1,0 +1,200 @@
+"""A launch over the user's routes: every endpoint resolved and asked, then the chains planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from agentlaunch import managed, plan, survey
+from agentlaunch.commands import looking
+from agentlaunch.endpoint import Wire
+from agentlaunch.engines import remote
+from agentlaunch.engines.remote_facts import RemoteFacts, RemoteModel
+from agentlaunch.errors import AgentlaunchError, EngineFailed, UsageError
+from agentlaunch.gateway.package import PACKAGE
+from agentlaunch.gateway.routes import SETTINGS, Routes, Word
+from agentlaunch.gateway.spec import Role
+from agentlaunch.models import prices
+from agentlaunch.plan.remote import context_of
+from agentlaunch.records import Records
+from agentlaunch.settings import Paths
+from agentlaunch.talk import Talk
+
+ASKED: tuple[Wire, ...] = ("openai_chat", "anthropic_messages")
+"""The gateway asks by one of these (gateway.config)."""
+
+
+def decide(talk: Talk, asked: looking.Asked, routes: Routes) -> plan.LaunchPlan:
+    """The plan over these routes; one endpoint alone is asked directly, without a gateway.
+
+    Raises what a launch on each endpoint raises. One that is down is left to the gateway, which
+    asks it again later, where it is known what it serves; else it is left out and named.
+    """
+    found = _Found(talk, asked)
+    chains: dict[Role, tuple[plan.PlannedHop, ...]] = {}
+    for role, words in routes.chains.items():
+        hops = tuple(found.hops(words))
+        if not hops:
+            raise found.nothing(role)
+        chains[role] = hops
+    if chains.get("small") == chains["main"]:
+        del chains["small"]
+    only = {str(hop.word): hop for chain in chains.values() for hop in chain}
+    if len(only) == 1:
+        (hop,) = only.values()
+        return _direct(asked, hop)
+    hybrid = plan.Hybrid(chains, routes.subagent, routes.routing)
+    package = None if managed.installed(PACKAGE, asked.paths) is not None else PACKAGE
+    made = plan.make_hybrid(asked.survey, asked.wish, asked.places, hybrid, package=package)
+    return replace(made, warnings=(*found.warnings, *made.warnings))
+
+
+def _direct(asked: looking.Asked, hop: plan.PlannedHop) -> plan.LaunchPlan:
+    if hop.local is not None:
+        return hop.local
+    wish = replace(
+        asked.wish,
+        model=hop.model,
+        context_tokens=hop.word.context_tokens or asked.wish.context_tokens,
+    )
+    return plan.make_plan(asked.survey, wish, asked.places, remote=hop.remote)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What each endpoint turned out to be, asked once."""
+
+    talk: Talk
+    asked: looking.Asked
+    known: dict[str, plan.PlannedHop | None] = field(default_factory=dict)
+    warnings: tuple[tuple[str, str], ...] = ()
+
+    def hops(self, words: tuple[Word, ...]) -> Iterator[plan.PlannedHop]:
+        """The endpoints of a chain, without those that cannot be had."""
+        for word in words:
+            key = f"{word}@{word.context_tokens}"
+            if key not in self.known:
+                self.known[key] = self._hop(word)
+            hop = self.known[key]
+            if hop is not None:
+                yield hop
+
+    def nothing(self, role: Role) -> AgentlaunchError:
+        """The end for a chain without an endpoint that can be had."""
+        said = "; ".join(text for _code, text in self.warnings)
+        return EngineFailed(
+            f"no endpoint of {SETTINGS[role]} can be had: {said}",
+            hint="agentlaunch up --engine NAME uses another one for once",
+            code="no-endpoint",
+        )
+
+    def _hop(self, word: Word) -> plan.PlannedHop | None:
+        if word.is_here:
+            return self._here(word)
+        return self._elsewhere(word)
+
+    def _here(self, word: Word) -> plan.PlannedHop:
+        asked = self.asked
+        wish = replace(
+            asked.wish,
+            model=word.model or asked.wish.model,
+            context_tokens=word.context_tokens or asked.wish.context_tokens,
+        )
+        chosen = plan.choose_engine(asked.survey, wish) if word.name == "local" else None
+        engine = word.name if chosen is None else chosen.name
+        inner = replace(
+            asked, wish=replace(wish, engine=engine), engine=engine, chosen=chosen, routes=None,
+            server=None,
+        )  # fmt: skip
+        made = looking.decide(self.talk, inner)
+        return plan.PlannedHop(word, made.model.id, made.context.engine_tokens, local=made)
+
+    def _elsewhere(self, word: Word) -> plan.PlannedHop | None:
+        asked = self.asked
+        target = remote.resolve(word.name, {name: row.value for name, row in asked.said.items()})
+        answers = True
+        try:
+            facts = looking.look_at_server(self.talk, asked, target, ASKED)
+            remember(asked.paths, word, facts)
+        except EngineFailed as error:
+            known = recall(asked.paths, word, target)
+            if known is None:
+                text = f"{word.name} is left out: {error.message}"
+                self.warnings = (*self.warnings, ("endpoint-left-out", text))
+                return None
+            facts = replace(known, key=survey.key_of(target, asked.places.environ))
+            answers = False
+        model = _pick(facts, word)
+        return plan.PlannedHop(
+            word,
+            model.name,
+            _context(facts, model, word, asked),
+            remote=facts,
+            price=prices.find(facts.kind, model.name),
+            answers=answers,
+        )
+
+
+def _pick(facts: RemoteFacts, word: Word) -> RemoteModel:
+    try:
+        return facts.pick(word.model)
+    except UsageError as error:
+        raise UsageError(
+            error.message, hint=f"choose one in the routes: {word.name}#MODEL", code=error.code
+        ) from error
+
+
+def _context(facts: RemoteFacts, model: RemoteModel, word: Word, asked: looking.Asked) -> int:
+    try:
+        return context_of(facts, model, word.context_tokens or asked.wish.context_tokens)
+    except UsageError as error:
+        raise UsageError(
+            error.message,
+            hint=f"say it in the routes: {word.name}#{model.name}@131072",
+            code=error.code,
+        ) from error
+
+
+# ---- what an endpoint served the last time, for when it is down ------------------------------
+
+
+def remember(paths: Paths, word: Word, facts: RemoteFacts) -> None:
+    """Keep what this endpoint serves; a failure to write it stops no launch."""
+    try:
+        model = facts.pick(word.model)
+        Records(paths.state).remember(
+            "endpoints",
+            f"{facts.url}#{word.model or ''}",
+            {
+                "kind": facts.kind,
+                "model": model.name,
+                "context_tokens": model.context_tokens,
+                "max_output_tokens": model.max_output_tokens,
+                "wires": list(facts.wires),
+                "bases": [list(row) for row in facts.bases],
+                "token_header": facts.token_header,
+            },
+        )
+    except (AgentlaunchError, OSError):
+        return
+
+
+def recall(paths: Paths, word: Word, target: remote.Target) -> RemoteFacts | None:
+    """What it served then; None where that was never seen, or cannot be read."""
+    row = Records(paths.state).recall("endpoints", f"{target.url}#{word.model or ''}")
+    if row is None:
+        return None
+    try:
+        model = RemoteModel(
+            str(row["model"]), row["context_tokens"], max_output_tokens=row["max_output_tokens"]
+        )
+        return RemoteFacts(
+            url=target.url,
+            kind=row["kind"],
+            wires=tuple(row["wires"]),
+            models=(model,),
+            bases=tuple((wire, base) for wire, base in row["bases"]),
+            token_header=row["token_header"],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
