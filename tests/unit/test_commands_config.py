@@ -86,3 +86,48 @@ def test_a_file_in_which_no_single_line_can_change_is_left_alone(
 )
 def test_a_line_is_found_however_it_is_written(before: str, after: str) -> None:
     assert with_line(before, "model", "x") == after
+
+
+TABLES = 'data = "any"\n\n[routes]  # whom I ask\nsmall = ["local"]  # at home\n\n[policy]\nx = 1\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "name", "value", "after"),
+    [
+        ("", "routes.main", "hosted, local", 'routes.main = "hosted, local"\n'),
+        ('routes.main = "a"\n', "routes.main", "b", 'routes.main = "b"\n'),
+        ('"routes" . \'main\' = ["a", "b"]\n', "routes.main", None, ""),
+        (
+            TABLES,
+            "routes.small",
+            "local, hosted",
+            TABLES.replace('["local"]', '"local, hosted"'),
+        ),
+        (
+            TABLES,
+            "routes.main",
+            "local",
+            TABLES.replace("# at home\n\n", '# at home\n\nmain = "local"\n'),
+        ),
+        (TABLES, "agent", "codex", TABLES.replace("[routes]", 'agent = "codex"\n[routes]', 1)),
+        ("[policy]", "agent", "codex", 'agent = "codex"\n[policy]'),
+    ],
+)
+def test_a_key_of_a_table_is_written_in_its_table_and_no_other_line_changes(
+    before: str, name: str, value: str | None, after: str
+) -> None:
+    assert with_line(before, name, value) == after
+
+
+def test_routes_are_set_shown_and_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "set", "routes.main", "vllm , local#a:b@32k"]) == 0
+    assert main(["config", "show"]) == 0
+    assert "vllm, local#a:b@32k" in capsys.readouterr().out
+    assert main(["config", "unset", "routes.main"]) == 0
+    assert paths().user_file.read_text() == ""
+
+
+@pytest.mark.parametrize("value", ["vlm, local", "http://user:pw@h, local", "a b", ",", "#x"])
+def test_what_is_no_endpoint_is_refused_before_it_is_kept(value: str) -> None:
+    assert main(["config", "set", "routes.main", value]) == 2
+    assert not paths().user_file.exists()

@@ -9,6 +9,8 @@ from agentlaunch.agents import find
 from agentlaunch.commands import looking
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import remote
+from agentlaunch.engines.presets import HOSTED
+from agentlaunch.gateway.routes import parse
 from agentlaunch.talk import Talk
 
 
@@ -66,7 +68,11 @@ def set_value(talk: Talk, name: str, value: str) -> Result:
     if name == "agent":
         find(value)
     if name == "engine":
-        looking.server_of(value, {})
+        looking.server_of(value, settings.load())
+    if row.kind == "route":
+        for word in parse(value, name):
+            if not word.is_here and word.name != HOSTED:
+                remote.resolve(word.name)
     if row.kind == "address":
         remote.normalized_url(value)
     if name == policy.SETTING:

@@ -107,6 +107,13 @@ def _refuse(asked: looking.Asked) -> None:
             hint=f"launch it: agentlaunch up {agent.name}" if agent.local else None,
             code="no-configuration",
         )
+    if asked.routes is not None:
+        raise NotSupported(
+            "a gateway has another address and key at each start, so nothing can be configured "
+            "for the routes of your settings",
+            hint=f"name one engine: agentlaunch up {agent.name} --config --engine NAME|URL",
+            code="no-stable-address",
+        )
     if asked.server is None and asked.wish.engine != plan.OLLAMA:
         raise NotSupported(
             "the embedded engine has another address and key at each start, and ends when no "

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 EMBEDDED = plan.EMBEDDED
 OLLAMA = plan.OLLAMA
+LOCAL = "local"
+"""As an engine: choose for me, among those of this machine."""
 DEFAULT_AGENT = "claude-code"
 
 
@@ -99,6 +101,8 @@ def look(
         habit = habits.recall(paths, project, agent.name, said)
     values = habits.chosen(said, habit)
     named = values["engine"].value if routes is None else None
+    if str(named).lower() == LOCAL:  # this machine's own, without the routes for once
+        named = None
     wish = plan.Wish(
         agent=agent,
         model=values["model"].value,
@@ -371,6 +375,6 @@ def server_of(name: str, values: Mapping[str, settings.Value]) -> remote.Target 
 
     Raises `UsageError` for what is neither a name nor an address.
     """
-    if name.strip().lower() in (EMBEDDED, OLLAMA):
+    if name.strip().lower() in (EMBEDDED, OLLAMA, LOCAL):
         return None
     return remote.resolve(name, {row: value.value for row, value in values.items()})

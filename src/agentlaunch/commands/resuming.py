@@ -57,7 +57,7 @@ def _larger(
     """The same launch with the smallest window that holds the conversation; None where none can be
     had here."""
     agent = asked.wish.agent
-    if asked.server is not None:  # its window is its own
+    if asked.server is not None or asked.routes is not None:  # its window is its own
         return None
     for step in reversed(plan.CONTEXT_STEPS):
         context = plan.context_for(asked.wish, step)

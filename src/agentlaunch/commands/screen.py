@@ -25,7 +25,7 @@ def lines(made: plan.LaunchPlan) -> list[str]:
     where = "installed by agentlaunch" if agent.managed else where
     rows = [
         f"agent    {agent.agent.title} {version} ({where})",
-        f"model    {made.model.id}" + (f", {format_memory(fit.total_bytes)}" if fit else ""),
+        f"model    {_model(made)}" + (f", {format_memory(fit.total_bytes)}" if fit else ""),
         f"engine   {_engine(made)}",
         f"context  {made.context.engine_tokens:,} tokens"
         + (f", {made.context.tier.name} prompt" if made.context.slim else ""),
@@ -75,7 +75,16 @@ def _listed_tools(args: tuple[str, ...]) -> list[str]:
     return []
 
 
+def _model(made: plan.LaunchPlan) -> str:
+    if made.hybrid is None:
+        return made.model.id
+    return plan.shown_chain(made.hybrid.chains["main"])
+
+
 def _engine(made: plan.LaunchPlan) -> str:
+    if made.hybrid is not None:
+        places = dict.fromkeys(hop.place for hop in made.hybrid.hops)
+        return f"a gateway of our own (LiteLLM) on this machine, to {', '.join(places)}"
     if made.ollama is not None:
         version = made.ollama.version
         return f"Ollama {version.text} at {made.url}" if version else "Ollama, to be started"
@@ -152,6 +161,8 @@ def step_text(step: plan.Step) -> str:
     if isinstance(step, plan.Pull):
         return f"download {step.ref} ({format_bytes(step.size_bytes)})"
     if isinstance(step, plan.StartEngine):
+        if step.engine == plan.GATEWAY:
+            return "start the gateway, or use the one that runs with the same routes"
         return f"{'share the running' if step.reuse else 'start the'} {step.engine} engine"
     if isinstance(step, plan.Derive):
         told = f", where it says none: {listed(step.parameters)}" if step.parameters else ""

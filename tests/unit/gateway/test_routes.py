@@ -1,0 +1,83 @@
+"""Routes as they are written: endpoints in their order, each with a model and a size at will."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentlaunch import settings
+from agentlaunch.errors import UsageError
+from agentlaunch.gateway.routes import Routes, Word, parse, routes_of
+from agentlaunch.settings import Value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("local", (Word("local"),)),
+        ("Hosted, LOCAL", (Word("hosted"), Word("local"))),
+        ("hosted#al-main@131072", (Word("hosted", "al-main", 131_072),)),
+        ("local#qwen3.5:9b@32k", (Word("local", "qwen3.5:9b", 32_768),)),
+        ("openrouter#qwen/qwen3-coder", (Word("openrouter", "qwen/qwen3-coder"),)),
+        ("openrouter#a/b:free", (Word("openrouter", "a/b:free"),)),
+        ("litellm#claude@20250929x", (Word("litellm", "claude@20250929x"),)),
+        (
+            "http://GPU.lan:8000#m, local",
+            (Word("http://GPU.lan:8000", "m"), Word("local")),
+        ),
+        ("https://h:8000/v1", (Word("https://h:8000/v1"),)),
+    ],
+)
+def test_an_endpoint_is_a_name_or_an_address_with_a_model_and_a_size(
+    text: str, words: tuple[Word, ...]
+) -> None:
+    assert parse(text, "x") == words
+
+
+@pytest.mark.parametrize("text", ["#model", "local#", "hosted#@131072"])
+def test_half_an_endpoint_is_refused_with_the_place_where_it_stands(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^user\.toml: ") as caught:
+        parse(text, "user.toml")
+    assert "NAME#MODEL@TOKENS" in (caught.value.hint or "")
+
+
+@given(st.lists(st.text(st.characters(exclude_characters=",", codec="utf-8"), max_size=20)))
+def test_any_text_is_a_chain_or_a_clear_refusal(parts: list[str]) -> None:
+    try:
+        words = parse(",".join(parts), "x")
+    except UsageError as caught:
+        error, words = caught, ()
+    else:
+        error = None
+    assert all(word.name for word in words)
+    assert error is None or error.hint
+
+
+def said(**given: str) -> dict[str, Value]:
+    values = {row.name: Value(row.default, "default", "default") for row in settings.SETTINGS}
+    for name, value in given.items():
+        values[name.replace("__", ".")] = Value(value, "user", "config.toml")
+    return values
+
+
+def test_without_a_main_chain_there_are_no_routes() -> None:
+    assert routes_of(said()) is None
+    assert routes_of(said(routes__small="local")) is None
+
+
+def test_routes_say_both_chains_and_who_helps() -> None:
+    rows = said(routes__main="hosted, local", routes__small="local", routes__subagent="small")
+    assert routes_of(rows) == Routes(
+        (Word("hosted"), Word("local")), (Word("local"),), "small", "roles"
+    )
+    assert routes_of(said(routes__main="local")) == Routes((Word("local"),))
+
+
+@pytest.mark.parametrize("source", ["flag", "environment"])
+def test_an_engine_that_is_named_for_once_comes_before_the_routes(source: str) -> None:
+    rows = said(routes__main="hosted, local")
+    rows["engine"] = Value("embedded", source, "--engine")  # type: ignore[arg-type] # both are
+    assert routes_of(rows) is None
+    rows["engine"] = Value("embedded", "user", "config.toml")
+    assert routes_of(rows) is not None
