@@ -14,7 +14,6 @@ from agentlaunch.errors import AgentlaunchError, EngineFailed, UsageError
 from agentlaunch.gateway.package import PACKAGE
 from agentlaunch.gateway.routes import SETTINGS, Routes, Word
 from agentlaunch.gateway.spec import Role
-from agentlaunch.models import prices
 from agentlaunch.plan.remote import context_of
 from agentlaunch.records import Records
 from agentlaunch.settings import Paths
@@ -130,7 +129,7 @@ class _Found:
             model.name,
             _context(facts, model, word, asked),
             remote=facts,
-            price=prices.find(facts.kind, model.name),
+            price=facts.price(model),
             answers=answers,
         )
 

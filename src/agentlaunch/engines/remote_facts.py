@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentlaunch.endpoint import Endpoint, TokenHeader, Wire
 from agentlaunch.engines.presets import Kind, Preset, of_kind
 from agentlaunch.errors import ModelUnavailable, UsageError
+from agentlaunch.models import prices
+from agentlaunch.models.prices import Price
 
 MOST_LISTED = 20
 
@@ -26,6 +28,8 @@ class RemoteModel:
     """Will tool calls reach the model?"""
     max_output_tokens: int | None = None
     loaded: bool | None = None
+    price: Price | None = None
+    """As the server itself says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,10 @@ class RemoteFacts:
     def title(self) -> str:
         """The server's name for a person."""
         return self.preset.title if self.preset is not None else "server"
+
+    def price(self, model: RemoteModel) -> Price | None:
+        """What a model costs there: by its own list, else by the table of ours; None: not known."""
+        return model.price or prices.find(self.kind, model.name)
 
     def wire(self, wanted: Sequence[Wire]) -> Wire | None:
         """The first of the agent's wires that the server has."""
@@ -87,7 +95,7 @@ class RemoteFacts:
         for model in self.models:
             date = model.name.removeprefix(asked + "-").replace("-", "")
             if self.kind in _DATED and date.isdecimal() and len(date) == len("20250929"):
-                return RemoteModel(asked, *_without_name(model))
+                return replace(model, name=asked)
         near = difflib.get_close_matches(asked, [row.name for row in self.models], 3)
         listed = ", ".join(near) if near else self._listed(self.models) or "nothing"
         raise ModelUnavailable(
@@ -100,9 +108,3 @@ class RemoteFacts:
         good = sorted(models, key=lambda row: (row.loaded is not True, row.tools is False))
         more = f" and {len(good) - MOST_LISTED} more" if len(good) > MOST_LISTED else ""
         return ", ".join(row.name for row in good[:MOST_LISTED]) + more
-
-
-def _without_name(
-    model: RemoteModel,
-) -> tuple[int | None, bool | None, int | None, bool | None]:
-    return model.context_tokens, model.tools, model.max_output_tokens, model.loaded

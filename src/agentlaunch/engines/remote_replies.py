@@ -12,6 +12,7 @@ from typing import Any
 
 from agentlaunch.engines.presets import Kind
 from agentlaunch.engines.remote_facts import RemoteModel
+from agentlaunch.models.prices import Price
 
 OWNERS: Mapping[str, Kind] = {
     "llamacpp": "llama.cpp",
@@ -24,6 +25,8 @@ OWNERS: Mapping[str, Kind] = {
 """`owned_by` of a model list, where it tells the server."""
 
 LONGEST_NAME = 256
+MOST_USD = 100_000.0
+"""For a million tokens; more is a mistake of whoever says it."""
 
 _NOT_CHAT = (
     "babbage",
@@ -79,7 +82,27 @@ def model(row: Mapping[str, Any]) -> RemoteModel:
         next((value for value in contexts if value is not None), None),
         tools=("tools" in can) if isinstance(can, list) else None,
         max_output_tokens=tokens(top.get("max_completion_tokens")) or tokens(row.get("max_tokens")),
+        price=_price(_table(row, "pricing")),
     )
+
+
+def _price(row: Mapping[str, Any]) -> Price | None:
+    """What OpenRouter asks, as it says itself: texts of US dollars for one token."""
+    told = [_dollars(row.get(name)) for name in ("prompt", "completion", "input_cache_read")]
+    if told[0] is None or told[1] is None:
+        return None
+    return Price(told[0], told[1], told[2], source="its own list, today")
+
+
+def _dollars(value: object) -> float | None:
+    """For a million tokens; None for what is no price (-1: it depends on who serves)."""
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        return None
+    try:
+        dollars = float(value) * 1e6
+    except (ValueError, OverflowError):
+        return None
+    return round(dollars, 6) if 0 <= dollars < MOST_USD else None
 
 
 def distinct(models: Iterable[RemoteModel]) -> tuple[RemoteModel, ...]:

@@ -17,6 +17,9 @@ class Price:
     source: str = ""
     """Where it stands, with its date."""
 
+    def __str__(self) -> str:
+        return f"${self.input_usd:g} a million tokens in, ${self.output_usd:g} out"
+
     def of(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
         """US dollars; `cached_tokens` are a part of `input_tokens`."""
         cached_usd = self.input_usd if self.cached_input_usd is None else self.cached_input_usd

@@ -97,10 +97,7 @@ def _because(hybrid: Hybrid, tokens: int) -> Iterator[str]:
         yield f"managed calls end for the day at ${hybrid.cap_usd:.2f} ({hybrid.cap_origin})"
     for hop in hybrid.hops:
         if hop.price is not None:
-            yield (
-                f"{hop.word.name}: ${hop.price.input_usd:g} a million tokens in, "
-                f"${hop.price.output_usd:g} out ({hop.price.source})"
-            )
+            yield f"{hop.word.name} costs {hop.price} ({hop.price.source})"
 
 
 def _warnings(hybrid: Hybrid, tokens: int) -> Iterator[tuple[str, str]]:

@@ -119,6 +119,9 @@ def _because(wish: Wish, facts: RemoteFacts, model: RemoteModel, tokens: int) ->
     if preset is not None and model.context_tokens is not None:
         least = "" if tokens == model.context_tokens else f", {tokens:,} of it used"
         rows.append(f"its context: {model.context_tokens:,} tokens{least} ({preset.context})")
+    price = facts.price(model)
+    if price is not None:
+        rows.append(f"it costs {price} ({price.source})")
     if wish.skip_proof and model.tools is False and wish.agent.needs_tools:
         rows.append("tools are known to be dropped there: --skip-proof")
     return tuple(rows)
