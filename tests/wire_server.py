@@ -8,6 +8,7 @@ one for each request that carries tools; when it is spent, the last one is given
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -140,6 +141,15 @@ class Growing:
             )  # fmt: skip
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever left before the answer was whole is no fault of a test."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class WireServer:
     """Listens on a free loopback port while its `with` block runs."""
 
@@ -168,9 +178,11 @@ class WireServer:
         self.probes = probes if probes is not None else ActingModel()
         """Answers what agentlaunch itself asks; well, if a test does not say otherwise."""
         self.requests: list[Recorded] = []
+        self.dies_after: int | None = None
+        """Turns after which nothing listens here any more, as after a kill."""
+        self.dead = False
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
-        self._http.daemon_threads = True
+        self._http = _Http(("127.0.0.1", 0), _handler_for(self))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -206,6 +218,11 @@ class WireServer:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.die()
+
+    def die(self) -> None:
+        """Nothing listens any more, and no connection is answered."""
+        self.dead = True
         self._http.shutdown()
         self._http.server_close()
         self._thread.join(timeout=5)
@@ -355,7 +372,13 @@ def _handler_for(server: WireServer) -> type[BaseHTTPRequestHandler]:
             self._json(404, {"error": error})
 
         def _answer(self, request: Recorded, wire: Wire) -> None:
+            if server.dead:  # a connection from before
+                self.close_connection = True
+                return
             reply = server.reply(request.json, wire)
+            if server.dies_after is not None and len(server.turns) >= server.dies_after:
+                self.close_connection = True
+                threading.Thread(target=server.die, daemon=True).start()
             if reply.recorded is not None:
                 self._body(reply.status, reply.content_type, reply.recorded)
                 return

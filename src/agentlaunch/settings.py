@@ -8,12 +8,13 @@ and are read elsewhere (`survey.rules`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -255,7 +256,7 @@ def _from_files(note: Note, folder: Path | None, user_file: Path) -> dict[str, V
     found = {row.name: Value(row.default, "default", "default") for row in SETTINGS}
     for name, value in _read_file(user_file, note, project=False).items():
         found[name] = Value(value, "user", str(user_file))
-    project = _project_file(folder) if folder is not None else None
+    project = next(project_files(folder), None) if folder is not None else None
     if project is not None:
         for name, value in _read_file(project, note, project=True).items():
             found[name] = Value(value, "project", str(project))
@@ -375,19 +376,30 @@ def setting(name: str) -> Setting:
         ) from None
 
 
-def _project_file(folder: Path) -> Path | None:
-    """The nearest `agentlaunch.toml` from `folder` up to the repository's or the home's top."""
+def project_files(folder: Path) -> Iterator[Path]:
+    """Every `agentlaunch.toml` from `folder` up to the repository's or the home's top, the nearest
+    first; also one that is no plain file. Raises `OSError` where a folder may not be entered."""
     try:
         home = Path.home()
     except RuntimeError:  # no HOME, and a user whom the system does not know
         home = None
     for place in (folder, *folder.parents):
         candidate = place / PROJECT_FILE
-        if candidate.is_file():
-            return candidate
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            candidate.lstat()
+            yield candidate
         if (place / ".git").exists() or place == home:
-            return None
-    return None
+            return
+
+
+def machine_files() -> tuple[Path, ...]:
+    """Where rules for everybody on this machine lie. The first is not moved by any variable."""
+    import platformdirs
+
+    site = platformdirs.site_config_path(APP, appauthor=False) / "config.toml"
+    if os.name == "posix" and sys.platform != "darwin":
+        return (Path("/etc", APP, "config.toml"), site)
+    return (site,)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -20,41 +20,20 @@ import pytest
 
 import launcher
 import real_claude
+import real_llama
 import small_model
-from agentlaunch import managed, web
+from agentlaunch import web
 from agentlaunch.agents.claude_code import AGENT
 from agentlaunch.cli import main
-from agentlaunch.engines import llama_cpp
 from agentlaunch.engines.presets import PRESETS
 from agentlaunch.engines.remote import ALL_WIRES, RemoteFacts, RemoteModel, probe
 from agentlaunch.errors import AuthNeeded
 from anthropic_server import AnthropicServer
-from places import CACHE
 from waiting import wait_until
 from wire_server import WireServer, call, say
 
 KEY = "sk-canary-0123456789"
 GATEWAY_KEY = "sk-gateway-canary-0123456789"
-
-LLAMA_SERVER = """
-import json, sys, time, xllamacpp
-wanted = json.loads(sys.stdin.read())
-params = xllamacpp.CommonParams()
-params.model.path = wanted["path"]
-params.model_alias = {"small"}
-params.n_ctx = wanted["n_ctx"]
-params.n_parallel = wanted["slots"]
-params.port = 0
-params.cpuparams.n_threads = 2
-if wanted["key"]:
-    params.api_keys = [wanted["key"]]
-if wanted["template"]:
-    params.chat_template = wanted["template"]
-server = xllamacpp.Server(params)
-print(server.listening_address, flush=True)
-sys.stdin.close()
-time.sleep(3600)
-"""
 
 TAKES_TOOLS = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\\n{{ message.content }}"
@@ -65,36 +44,10 @@ TAKES_TOOLS = (
 
 
 @contextlib.contextmanager
-def llama_server(
-    *, n_ctx: int = 4_096, slots: int = 1, key: str = "", template: str = ""
-) -> Iterator[str]:
-    """llama.cpp's own server with the small model, by the managed package; its URL."""
-    paths = small_model.engine_paths(CACHE / "servers")
-    folder = managed.installed(llama_cpp.PACKAGE, paths)
-    assert folder is not None
-    python = folder / "bin" / "python"
-    wanted = {"path": str(small_model.small_model()), "n_ctx": n_ctx, "slots": slots,
-              "key": key, "template": template}  # fmt: skip
-    child = subprocess.Popen(
-        [str(python), "-I", "-c", LLAMA_SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdin.write(json.dumps(wanted))
-        child.stdin.close()
-        address = child.stdout.readline().strip()
-        assert address, "the server did not start"
-        yield address.replace("0.0.0.0", "127.0.0.1")
-    finally:
-        child.kill()
-        child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+def llama_server(**how: Any) -> Iterator[str]:
+    """llama.cpp's own server with the small model; its URL."""
+    with real_llama.llama_server(**how) as server:
+        yield server.url
 
 
 # --- llama.cpp -----------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ SAME_FLOOR = {
 DOORS = {
     "httpx": {"web.py"},
     "rich": {"talk/following.py"},
-    "subprocess": {"process.py", "engines/llama_cpp_host.py"},
+    "subprocess": {"process.py", "engines/llama_cpp_host.py", "gateway/status_line.py"},
     "questionary": {"talk/choice.py"},
     "prompt_toolkit": {"talk/choice.py"},
     "psutil": {"process.py", "machine/live_values.py"},

@@ -17,6 +17,7 @@ from agentlaunch.managed import Package
 
 Support = Literal["documented", "launches", "configured", "restored", "tested"]
 Home = Literal["own", "clean"]
+Role = Literal["small", "subagent"]
 
 
 class Unset(enum.Enum):
@@ -172,6 +173,24 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusLine:
+    """An agent in whose footer one launch can show a line; where the user's own is set."""
+
+    key: tuple[str, ...] = ()
+    """The way to the user's own in its settings; () where several stand beside each other."""
+    user: str = "settings.json"
+    """Relative to the user's folder of this agent."""
+    project: tuple[str, ...] = ()
+    """Relative to the project, the strongest first; each outranks the user's."""
+    administrators: tuple[str, ...] = ()
+    """Files or patterns that outrank us."""
+    switches_off: tuple[str, ...] = ()
+    """Keys of any of these files that, when true, keep our line away."""
+    administrator_switches_off: tuple[str, ...] = ()
+    """Keys that do so in an administrator's file alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Break:
     """What is known not to work with some versions of an agent."""
 
@@ -263,6 +282,10 @@ class Agent:
     without asking; empty for an agent that cannot."""
     rehearsal: Rehearsal | None = None
     """How its own first request is recorded; None where no run without traces is known."""
+    roles: tuple[Role, ...] = ()
+    """Which work beside the main one it can ask another model for, by names of its own."""
+    status_line: StatusLine | None = None
+    """None where a launch cannot show where its requests go."""
     notes: tuple[str, ...] = ()
     """What a user should know before he chooses it, a sentence each."""
 

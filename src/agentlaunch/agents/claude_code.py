@@ -8,11 +8,13 @@ what is read before settings load.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agentlaunch.agents import status_line
 from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
 from agentlaunch.agents.base import (
     PROMPT,
@@ -23,6 +25,7 @@ from agentlaunch.agents.base import (
     PrivateFile,
     Rehearsal,
     Reserved,
+    StatusLine,
     Target,
     Trust,
     Unset,
@@ -149,6 +152,16 @@ MODEL_VARIABLES: tuple[str, ...] = (
 )
 """Every tier of 2.1.197; an unmapped one asks the engine for a model that it does not have."""
 
+SMALL_VARIABLES: tuple[str, ...] = ("ANTHROPIC_SMALL_FAST_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL")
+"""What names the model of small work. The built-in Explore asks the second in 2.1.197, and the main
+model in 2.1.330; what asks for `haiku` by name gets it in both (seen)."""
+
+SUBAGENT_VARIABLE = "CLAUDE_CODE_SUBAGENT_MODEL"
+"""For every subagent in 2.1.197, Explore too. "" is as if it were not there, also where the user's
+own settings name one (seen)."""
+SUBAGENT_FORCED = "CLAUDE_CODE_SUBAGENT_MODEL_FORCE"
+"""2.1.330 needs it for the same: without it a subagent that has a model keeps it (seen)."""
+
 BEYOND_US: tuple[str, ...] = ("ANTHROPIC_UNIX_SOCKET",)
 """Variables that our settings cannot take back once the user's or the project's settings file sets
 them: requests then go to that local socket (seen, 2.1.197; in 2.1.330 no longer from a project).
@@ -265,6 +278,13 @@ GRAMMAR = Grammar(
 """Flags of 2.1.197; not `--debug`, whose value is rarely given."""
 
 
+STATUS_KEYS: Mapping[str, tuple[type, ...]] = {
+    "padding": (int, float),
+    "refreshInterval": (int, float),
+    "hideVimModeIndicator": (bool,),
+}
+"""What a status line may have beside its command, and of which kind (read, 2.1.197)."""
+
 STABLE = "--exclude-dynamic-system-prompt-sections"
 OWN_SYSTEM_PROMPT = ("--system-prompt", "--system-prompt-file")
 
@@ -296,7 +316,7 @@ def prepare(target: Target) -> Handover:
                 target.home_folder / ".claude.json", document({"hasCompletedOnboarding": True})
             ),
         )
-    settings = PrivateFile(settings_path, document(_settings(target.endpoint.model, variables)))
+    settings = PrivateFile(settings_path, document(_settings(target, variables)))
     return Handover(argv=argv, env=env, files=(settings,), seeds=seeds)
 
 
@@ -327,6 +347,7 @@ def configure(target: Target) -> tuple[Edit, ...]:
         **dict.fromkeys(CONFIGURED_EMPTY, ""),
         **{name: OFF[name] for name in CONFIGURED_OFF},
         **_routing(target.endpoint),
+        **dict.fromkeys(MODEL_VARIABLES, target.endpoint.model),
         **network,
         **{name: value for name, value in _window(target.context).items() if value},
         **(NO_THINKING if target.thinking_off else {}),
@@ -391,16 +412,34 @@ def _trusts(document: Mapping[str, Any], folder: str) -> bool:
     )
 
 
-def _settings(model: str, variables: Mapping[str, str]) -> dict[str, object]:
+def _settings(target: Target, variables: Mapping[str, str]) -> dict[str, object]:
     return {
         "env": dict(variables),
-        "model": model,
+        "model": target.endpoint.model,
         # The user's own list of allowed models may not hold ours; lists of both files are joined.
-        "availableModels": [model],
+        "availableModels": _names(target),
         **dict.fromkeys(HELPERS, ""),
         "disableAgentView": True,
         "disableDeepLinkRegistration": "disable",
         "disableRemoteControl": True,
+        **_status_line(target),
+    }
+
+
+def _status_line(target: Target) -> dict[str, object]:
+    """Our line below the user's own: his command is ours' last argument. Nothing of either runs
+    where all hooks are off, or before the folder is trusted (read, 2.1.197)."""
+    if not target.status_command:
+        return {}
+    own = target.own_status_line or {}
+    return {
+        "statusLine": {
+            "refreshInterval": status_line.REFRESH_S,
+            # A value of another kind would cost the whole file.
+            **{key: own[key] for key, kinds in STATUS_KEYS.items() if _is_one(own.get(key), kinds)},
+            "type": "command",
+            "command": status_line.command(target),
+        }
     }
 
 
@@ -410,6 +449,7 @@ def _variables(target: Target) -> dict[str, str]:
         **dict.fromkeys(EMPTIED, ""),
         **OFF,
         **_routing(target.endpoint),
+        **_models(target),
         # The store of real logins (OAuth, the company gateway's, MCP servers'): one of ours
         # instead. A stored gateway login wins over every variable above (seen, 2.1.197).
         "CLAUDE_SECURESTORAGE_CONFIG_DIR": str(target.home_folder),
@@ -433,7 +473,6 @@ def _routing(endpoint: Endpoint) -> dict[str, str]:
             "ANTHROPIC_AUTH_TOKEN": "",
             "ANTHROPIC_API_KEY": token,
             "ANTHROPIC_CUSTOM_HEADERS": "",
-            **dict.fromkeys(MODEL_VARIABLES, endpoint.model),
         }
     return {
         "ANTHROPIC_BASE_URL": endpoint.base_url,
@@ -441,8 +480,30 @@ def _routing(endpoint: Endpoint) -> dict[str, str]:
         # A console key that `/login` stored in .claude.json goes out as x-api-key beside our token
         # (seen, 2.1.197); a header of the same name takes its place.
         "ANTHROPIC_CUSTOM_HEADERS": f"x-api-key: {token}",
-        **dict.fromkeys(MODEL_VARIABLES, endpoint.model),
     }
+
+
+def _is_one(value: object, kinds: tuple[type, ...]) -> bool:
+    return type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
+
+
+def _names(target: Target) -> list[str]:
+    """Every model of this launch, the main one first."""
+    given = (target.endpoint.model, target.small_model, target.subagent_model)
+    return list(dict.fromkeys(filter(None, given)))
+
+
+def _models(target: Target) -> dict[str, str]:
+    """The variables that name a model. With a small model of its own and no word on subagents, each
+    of these decides by itself."""
+    main = target.endpoint.model
+    small, subagent = target.small_model or main, target.subagent_model or main
+    models = dict.fromkeys(MODEL_VARIABLES, main) | dict.fromkeys(SMALL_VARIABLES, small)
+    if subagent != main:
+        return models | {SUBAGENT_VARIABLE: subagent, SUBAGENT_FORCED: "1"}
+    if small != main:
+        return models | {SUBAGENT_VARIABLE: "", SUBAGENT_FORCED: ""}
+    return models
 
 
 def _network(endpoint: Endpoint, environ: Mapping[str, str]) -> dict[str, str]:
@@ -554,6 +615,16 @@ AGENT = Agent(
         other_path="{config}/../.claude.json",
     ),
     sessions=Sessions(_resumed, _session_files, _session_tokens),
+    roles=("small", "subagent"),
+    status_line=StatusLine(
+        ("statusLine",),
+        project=(".claude/settings.local.json", ".claude/settings.json"),
+        administrators=tuple(
+            f"{place}*.json" if place.endswith("/") else place for place in ADMINISTRATORS
+        ),
+        switches_off=("disableAllHooks",),  # seen, 2.1.197
+        administrator_switches_off=("allowManagedHooksOnly",),  # read, 2.1.197
+    ),
     # The variable keeps sessions and history away in both kinds (seen, 2.1.197 and 2.1.330).
     rehearsal=Rehearsal(
         args=("-p", "--no-session-persistence", PROMPT),

@@ -79,16 +79,19 @@ def is_headless(args: tuple[str, ...]) -> bool:
 def _settings(target: Target) -> dict[str, object]:
     endpoint, context = target.endpoint, target.context
     anthropic = target.wire(AGENT.wires) == "anthropic_messages"
-    model = {
-        "id": endpoint.model,
-        "name": endpoint.model,
-        "context_window": context.agent_window_tokens,
-        "default_max_tokens": context.max_output_tokens,
-    }
+    large, small = endpoint.model, target.small_model or endpoint.model
+    models = [
+        {
+            "id": name,
+            "name": name,
+            "context_window": context.agent_window_tokens,
+            "default_max_tokens": context.max_output_tokens,
+        }
+        for name in dict.fromkeys((large, small))
+    ]
     chosen = {
-        "model": endpoint.model,
-        "provider": PROVIDER,
-        "max_tokens": context.max_output_tokens,
+        size: {"model": name, "provider": PROVIDER, "max_tokens": context.max_output_tokens}
+        for size, name in (("large", large), ("small", small))
     }
     return {
         "providers": {
@@ -98,10 +101,10 @@ def _settings(target: Target) -> dict[str, object]:
                 "base_url": endpoint.base_url if anthropic else endpoint.openai_url,
                 # It expands variables in this value, so a key of any characters stays whole.
                 "api_key": f"${KEY_VARIABLE}",
-                "models": [model],
+                "models": models,
             }
         },
-        "models": {"large": chosen, "small": chosen},
+        "models": chosen,
         "options": {
             "disable_auto_summarize": context.compact_at_tokens is None,
             "disable_default_providers": True,
@@ -151,6 +154,7 @@ AGENT = Agent(
         # A script that Crush runs when it starts.
         *(Watched(name, "code", runs=("crushrc",)) for name in ("crushrc", ".crushrc")),
     ),
+    roles=("small",),
     notes=(
         "Untested: configured from its documentation; its prompt size is an estimate.",
         "Conversations of such a launch are kept apart from yours.",

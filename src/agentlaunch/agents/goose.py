@@ -65,6 +65,10 @@ def _routing(target: Target) -> dict[str, str]:
     return {
         "GOOSE_PROVIDER": "openai",
         "GOOSE_MODEL": endpoint.model,
+        # Names, summaries; without it a model of the provider's that is not served here.
+        "GOOSE_FAST_MODEL": target.small_model or endpoint.model,
+        "GOOSE_SUBAGENT_PROVIDER": "openai",
+        "GOOSE_SUBAGENT_MODEL": target.subagent_model or endpoint.model,
         "GOOSE_PLANNER_PROVIDER": "openai",
         "GOOSE_PLANNER_MODEL": endpoint.model,
         "GOOSE_PLANNER_CONTEXT_LIMIT": window,
@@ -115,6 +119,7 @@ AGENT = Agent(
             redirects=("GOOSE_PROVIDER", "GOOSE_MODEL", "GOOSE_LEAD_*", "OPENAI_*"),
         ),
     ),
+    roles=("small", "subagent"),
     notes=(
         "Untested: configured from its documentation; its prompt size is an estimate.",
         "A lead model named in your own config.yaml would still be asked at its provider.",

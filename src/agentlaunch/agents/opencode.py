@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from agentlaunch.agents.arguments import before_operands, refuse_reserved, subcommand
@@ -56,6 +56,7 @@ NO_THINKING: dict[Wire, dict[str, object]] = {
 
 AGENTS = ("build", "plan", "general", "explore", "title", "summary", "compaction")
 """Its own agents; a model that a file gives to one of them would be asked instead of ours."""
+SUBAGENTS = ("general", "explore")
 MODES = ("build", "plan")
 """A `mode` is written over the `agent` of that name when all is merged (read, 1.18.33)."""
 
@@ -140,7 +141,7 @@ def configure(target: Target) -> tuple[Edit, ...]:
     folder = _config_home(target.environ) / "opencode"
     model = f"agentlaunch/{endpoint.model}"
     values: dict[tuple[str, ...], object] = {
-        ("provider", "agentlaunch"): _provider(target, key),
+        ("provider", "agentlaunch"): _provider(target, key, [endpoint.model]),
         ("model",): model,
         ("small_model",): model,
     }
@@ -150,17 +151,23 @@ def configure(target: Target) -> tuple[Edit, ...]:
 
 def _config(target: Target, provider: str) -> dict[str, object]:
     context, model = target.context, f"{provider}/{target.endpoint.model}"
+    small = f"{provider}/{target.small_model or target.endpoint.model}"
+    given = (target.endpoint.model, target.small_model, target.subagent_model)
+    names = dict.fromkeys(filter(None, given))
     agents: dict[str, dict[str, object]] = {name: {"model": model} for name in AGENTS}
-    if target.endpoint.is_loopback:
+    agents["title"]["model"] = small
+    if target.subagent_model:
+        agents |= {name: {"model": f"{provider}/{target.subagent_model}"} for name in SUBAGENTS}
+    if target.endpoint.is_loopback and small == model:
         # A request of its own before the first answer: on one slot it costs the prompt's cache.
         agents["title"]["disable"] = True
     slim = {} if context.tier.name == "full" else {"tools": dict.fromkeys(SLIM_OFF, False)}
     return {
         "model": model,
-        "small_model": model,
+        "small_model": small,
         "enabled_providers": [provider],
         "disabled_providers": [],
-        "provider": {provider: _provider(target, target.endpoint.token or DUMMY_TOKEN)},
+        "provider": {provider: _provider(target, target.endpoint.token or DUMMY_TOKEN, names)},
         "agent": agents,
         "mode": {name: {"model": model} for name in MODES},
         "compaction": {"auto": context.compact_at_tokens is not None},
@@ -170,7 +177,7 @@ def _config(target: Target, provider: str) -> dict[str, object]:
     }
 
 
-def _provider(target: Target, token: str) -> dict[str, object]:
+def _provider(target: Target, token: str, names: Collection[str]) -> dict[str, object]:
     endpoint, context = target.endpoint, target.context
     wire = target.wire(WIRES)
     # Anthropic's SDK sends `apiKey` as x-api-key and `authToken` as Bearer (both seen).
@@ -188,8 +195,8 @@ def _provider(target: Target, token: str) -> dict[str, object]:
             "chunkTimeout": target.patience_s * 1000,
         },
         "models": {
-            endpoint.model: {
-                "name": endpoint.model,
+            name: {
+                "name": name,
                 "limit": {
                     "context": context.agent_window_tokens,
                     # Refused without it.
@@ -197,6 +204,7 @@ def _provider(target: Target, token: str) -> dict[str, object]:
                 },
                 **({"options": NO_THINKING[wire]} if target.thinking_off else {}),
             }
+            for name in names
         },
     }
 
@@ -406,6 +414,7 @@ AGENT = Agent(
     is_headless=is_headless,
     one_prompt='run "…"',
     errand=("run", PROMPT),
+    roles=("small", "subagent"),
     output_variable="OPENCODE_EXPERIMENTAL_OUTPUT_TOKEN_MAX",
     watched=WATCHED,
     # No variable replaces this folder: `OPENCODE_CONFIG_DIR` adds one.

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agentlaunch.agents import status_line
 from agentlaunch.agents.arguments import before_operands, refuse_reserved
 from agentlaunch.agents.base import (
     PROMPT,
@@ -22,6 +23,7 @@ from agentlaunch.agents.base import (
     PrivateFile,
     Rehearsal,
     Reserved,
+    StatusLine,
     Target,
     Trust,
     Unset,
@@ -96,6 +98,35 @@ export default function (pi) {
 """
 """Plain JavaScript without a secret in it; by its default the program keeps a compiled copy."""
 
+STATUS_EXTENSION = """\
+// Written by agentlaunch for one launch: shows in the footer where requests go now.
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+
+const ours = JSON.parse(readFileSync(import.meta.filename.replace(/[.]mjs$/, ".json"), "utf8"));
+const [program, ...words] = ours.command;
+
+export default function (pi) {
+  let timer;
+  const show = (_event, context) => {
+    if (context.mode !== "tui") return;
+    execFile(program, words, { timeout: 5000 }, (error, text) => {
+      // The session may have ended by now.
+      try { context.ui.setStatus("agentlaunch", error ? undefined : text.trim()); } catch {}
+    });
+  };
+  pi.on("session_start", (event, context) => {
+    clearInterval(timer);
+    timer = setInterval(() => show(event, context), ours.refresh_ms);
+    timer.unref();
+    show(event, context);
+  });
+  pi.on("turn_end", show);
+  pi.on("session_shutdown", () => clearInterval(timer));
+}
+"""
+"""Beside what other extensions of the user's show there (seen, 0.87.1)."""
+
 OFF: dict[str, str] = {
     "PI_OFFLINE": "1",
     "PI_SKIP_VERSION_CHECK": "1",
@@ -146,7 +177,9 @@ def prepare(target: Target) -> Handover:
             "PI_CODING_AGENT_DIR": str(target.home_folder),
             "PI_CODING_AGENT_SESSION_DIR": UNSET,
         }
+    status = _status_files(target)
     routing = (
+        *(word for file in status[:1] for word in ("-e", str(file.path))),
         *("-e", str(extension), "--provider", provider, "--model", target.endpoint.model),
         # What Ctrl+P goes through; else a press of it asks another provider of the user's.
         *("--models", f"{provider}/*"),
@@ -157,7 +190,23 @@ def prepare(target: Target) -> Handover:
         files=(
             PrivateFile(extension, EXTENSION.encode()),
             PrivateFile(extension.with_suffix(".json"), document(_ours(target, provider))),
+            *status,
         ),
+    )
+
+
+def _status_files(target: Target) -> tuple[PrivateFile, ...]:
+    """What shows our line in the footer, and what it reads; nothing where nothing can change."""
+    if not target.status_command:
+        return ()
+    values = {
+        "command": list(target.status_command),
+        "refresh_ms": status_line.REFRESH_S * 1000,
+    }
+    place = target.runtime_folder / f"pi-{target.run_name}-status.mjs"
+    return (
+        PrivateFile(place, STATUS_EXTENSION.encode()),
+        PrivateFile(place.with_suffix(".json"), document(values)),
     )
 
 
@@ -302,6 +351,7 @@ AGENT = Agent(
     # start on a terminal sends the same prompt, and writes into settings.json (seen, 0.87.1).
     rehearsal=Rehearsal(args=("-p", "--no-session", "--no-extensions", PROMPT)),
     configure=configure,
+    status_line=StatusLine(),
     notes=(
         "Ctrl+P and `--continue` stay with this model; `/model` lists your own providers too "
         "after Tab, and one that you choose there is asked with your own key.",

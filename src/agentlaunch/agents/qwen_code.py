@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agentlaunch.agents import status_line
 from agentlaunch.agents.arguments import before_operands, has_flag, refuse_reserved
 from agentlaunch.agents.base import (
     PROMPT,
@@ -24,6 +25,7 @@ from agentlaunch.agents.base import (
     PrivateFile,
     Rehearsal,
     Reserved,
+    StatusLine,
     Target,
     Trust,
     Unset,
@@ -52,6 +54,9 @@ SETTINGS_VERSION = 4
 """A file without it would be rewritten in place (read, 0.15.10)."""
 
 COMPACT_SHARE = 0.7
+
+MOST_STATUS_LINES = 2
+"""What it shows of a status line (read, 0.15.10)."""
 
 SLIM_OFF = (
     "agent,ask_user_question,exit_plan_mode,list_directory,monitor,send_message,task_stop,"
@@ -197,7 +202,7 @@ def configure(target: Target) -> tuple[Edit, ...]:
     endpoint = target.endpoint
     values: dict[tuple[str, ...], object] = {
         ("modelProviders", "openai"): [
-            _provider(target, KEY_VARIABLE if endpoint.token else DUMMY_VARIABLE)
+            _provider(target, endpoint.model, KEY_VARIABLE if endpoint.token else DUMMY_VARIABLE)
         ],
         ("model", "name"): endpoint.model,
         ("security", "auth", "selectedType"): "openai",
@@ -226,7 +231,7 @@ def _settings(target: Target) -> dict[str, object]:
             "anthropic": [],
             "gemini": [],
             "vertex-ai": [],
-            "openai": [_provider(target, "OPENAI_API_KEY")],
+            "openai": [_provider(target, name, "OPENAI_API_KEY") for name in _names(target)],
         },
         "model": {
             "name": target.endpoint.model,
@@ -238,7 +243,7 @@ def _settings(target: Target) -> dict[str, object]:
                 )
             },
         },
-        "fastModel": "",
+        "fastModel": _small(target),
         "proxy": "",
         "security": {
             "auth": {
@@ -261,15 +266,41 @@ def _settings(target: Target) -> dict[str, object]:
             "enableFollowupSuggestions": False,
             "enableSpeculation": False,
             "enableUserFeedback": False,
+            **_status_line(target),
         },
         "experimental": {"emitToolUseSummaries": False},
     }
 
 
-def _provider(target: Target, key: str) -> dict[str, object]:
+def _status_line(target: Target) -> dict[str, object]:
+    """Our line below the user's own, which is the last argument of ours; two lines are shown."""
+    if not target.status_command:
+        return {}
+    every_s = (target.own_status_line or {}).get("refreshInterval")
     return {
-        "id": target.endpoint.model,
-        "name": target.endpoint.model,
+        "statusLine": {
+            "type": "command",
+            "command": status_line.command(target, most_lines=MOST_STATUS_LINES),
+            "refreshInterval": every_s if isinstance(every_s, int) else status_line.REFRESH_S,
+        }
+    }
+
+
+def _names(target: Target) -> list[str]:
+    """Every model of this launch, the main one first; a fast one that is not listed is not asked
+    (read, 0.15.10)."""
+    return list(dict.fromkeys(filter(None, (target.endpoint.model, _small(target)))))
+
+
+def _small(target: Target) -> str:
+    """The model of small work where it is one of its own."""
+    return target.small_model if target.small_model != target.endpoint.model else ""
+
+
+def _provider(target: Target, name: str, key: str) -> dict[str, object]:
+    return {
+        "id": name,
+        "name": name,
         "envKey": key,
         "baseUrl": target.endpoint.openai_url,
         "generationConfig": _generation(target),
@@ -305,7 +336,8 @@ def _variables(target: Target) -> dict[str, str]:
         "OPENAI_MODEL": endpoint.model,
         "QWEN_CODE_API_TIMEOUT_MS": str(target.patience_s * 1000),
         "QWEN_CODE_MAX_OUTPUT_TOKENS": str(target.context.max_output_tokens),
-        "QWEN_DISABLE_AUTO_TITLE": "1",
+        # Asked of the fast model alone, after the first answer.
+        "QWEN_DISABLE_AUTO_TITLE": "" if _small(target) else "1",
         "QWEN_TELEMETRY_ENABLED": "false",
         "QWEN_TELEMETRY_TARGET": "local",  # nothing at all would be refused (seen, 0.15.10)
     }
@@ -402,6 +434,8 @@ AGENT = Agent(
     ),
     trust=Trust("{config}/trustedFolders.json", "json", _trusts, asks=False),
     sessions=Sessions(_resumed, _session_files, _session_tokens),
+    roles=("small",),
+    status_line=StatusLine(("ui", "statusLine"), project=(".qwen/settings.json",)),
     rehearsal=Rehearsal(
         args=("--chat-recording=false", "-p", PROMPT),
         # On a terminal other tools are offered; with tips it would count those that it has shown.

@@ -140,14 +140,17 @@ def _routing(target: Target) -> dict[str, str]:
     }
     if target.thinking_off:
         model["thinking"] = "off"
+    small = target.small_model or endpoint.model
+    others = [model | {"name": small, "alias": small}] if small != endpoint.model else []
+    names = list(dict.fromkeys((endpoint.model, small)))
     return {
         KEY_VARIABLE: endpoint.token or DUMMY_TOKEN,
         "VIBE_PROVIDERS": _json([MISTRAL_OFF | {"api_base": endpoint.openai_url}, provider]),
-        "VIBE_MODELS": _json([model]),
+        "VIBE_MODELS": _json([model, *others]),
         "VIBE_ACTIVE_MODEL": endpoint.model,
-        "VIBE_ALLOWED_MODELS": _json([f"re:^{_literal(endpoint.model)}$"]),
+        "VIBE_ALLOWED_MODELS": _json([f"re:^{_literal(name)}$" for name in names]),
         "VIBE_COMPACTION_MODEL": _json(model),
-        "VIBE_UTILITY_MODELS": _json(dict.fromkeys(("title", "smart_approve"), endpoint.model)),
+        "VIBE_UTILITY_MODELS": _json(dict.fromkeys(("title", "smart_approve"), small)),
         # Images would else be described by the model that the user's settings name.
         "VIBE_VISION_MODEL": _json(model | {"supports_images": True}),
         "VIBE_COMPACTION_MAX_OUTPUT_TOKENS": str(context.max_output_tokens),
@@ -227,6 +230,7 @@ AGENT = Agent(
         Watched(".vibe/agents/*.toml", "toml", beyond_us=PROFILE_ROUTES),
     ),
     trust=Trust("{config}/trusted_folders.toml", "toml", _trusts, asks=True),
+    roles=("small",),
     notes=(
         "A model that repeats one call is stopped by `--max-turns N` alone, with status 3 (3.0.2).",
     ),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agentlaunch import managed, plan, process, records, survey
-from agentlaunch.commands import looking, permission
+from agentlaunch.commands import looking, permission, ruling
 from agentlaunch.commands.bench_server import of_ollama, of_remote
 from agentlaunch.commands.benched import Bench, as_json, draw, keep, measure, remark
 from agentlaunch.commands.result import Result
@@ -20,6 +20,7 @@ from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.refs import looks_like_path
 from agentlaunch.models.speed import Band, speed
 from agentlaunch.plan.sizing import fit_asked
+from agentlaunch.policy.judging import enforce
 from agentlaunch.proof import speed as proof
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes
@@ -45,8 +46,10 @@ def run(
         raise UsageError("--runs must be 1 or more", code="bad-value")
     asked = replace(looking.look(talk, {**flags, "model": ref}, ()), allow_remote=allow_remote)
     looking.refuse_project_endpoint(asked.model)
+    looking.judge(asked)
     if asked.server is not None:
         facts = looking.look_at_server(talk, asked, asked.server, remote.ALL_WIRES)
+        ruling.spend(asked.rules, facts)
         made = of_remote(talk, asked, facts, runs)
     elif asked.wish.engine == looking.OLLAMA:
         made = of_ollama(talk, asked, runs)
@@ -114,6 +117,7 @@ def _weights(asked: looking.Asked) -> survey.Weights:
         name = choice.pick.id
     weights = survey.look_at_model(name, asked.survey.catalog, asked.paths)
     looking.refuse_description(weights)
+    enforce(ruling.model(asked.rules, weights.id, asked.survey.catalog))
     if weights.path is None:
         pull = f"agentlaunch models pull {weights.id}"
         other = "" if asked.wish.model else ", or name one that is here: agentlaunch bench REF"

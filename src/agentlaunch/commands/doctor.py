@@ -14,7 +14,7 @@ from agentlaunch import checks, files, plan, settings, survey
 from agentlaunch.agents import find
 from agentlaunch.agents.base import Agent
 from agentlaunch.checks import Finding
-from agentlaunch.commands import agents, engines, looking, mend, models, remedies
+from agentlaunch.commands import agents, engines, looking, mend, models, policy, remedies, ruling
 from agentlaunch.commands.result import Result
 from agentlaunch.engines.base import EngineState, StateName
 from agentlaunch.engines.ollama.replies import parse_version
@@ -50,7 +50,7 @@ def run(
     paths, homeless = _places()
     if record is not None:
         _record(talk, record, paths)
-    values, faults = settings.load_readable(os.environ, health.here(), paths.user_file)
+    values, faults = _settings(paths)
     mended = mend.leftovers(paths) if fix else ()
     if simulate is None:
         seen = survey.examine(paths, values, (*homeless, *faults))
@@ -62,7 +62,7 @@ def run(
         done = remedies.run(talk, remedies.safe(values, seen, wanted, paths))
         if done:  # how it is now, not how it was
             mended += done
-            values, faults = settings.load_readable(os.environ, health.here(), paths.user_file)
+            values, faults = _settings(paths)
             seen = survey.examine(paths, values, (*homeless, *faults))
             chosen = _chosen(values, seen, paths)
     lacking = remedies.findings(values, seen, wanted, paths) if simulate is None else ()
@@ -73,6 +73,7 @@ def run(
         *mended,
         *checks.check(seen, wanted_agents=wanted),
         *chosen,
+        *_ruled(values, simulate),
         *lacking,
         *_recommended(asked, values, paths, seen),
     )
@@ -93,6 +94,16 @@ def run(
 
     broken = any(row.status == "error" for row in findings)
     return Result("agentlaunch/doctor/1", data, draw, exit_code=3 if broken else 0)
+
+
+def _settings(paths: Paths) -> tuple[dict[str, Value], tuple[AgentlaunchError, ...]]:
+    """What can be read of the settings, and what is wrong with the rest or with the rules."""
+    values, faults = settings.load_readable(os.environ, health.here(), paths.user_file)
+    values, fault = ruling.kept_home(values)
+    told = {row.message.partition(" ")[0] for row in faults}
+    if fault is None or fault.message.partition(" ")[0] in told:  # the file is told already
+        return values, faults
+    return values, (*faults, fault)
 
 
 def _places() -> tuple[Paths, tuple[AgentlaunchError, ...]]:
@@ -178,6 +189,12 @@ def _chosen(values: Mapping[str, Value], seen: Survey, paths: Paths) -> tuple[Fi
     if model.value is not None:
         rows += _faults("settings", lambda: _check_model(model, seen, paths), model)
     return tuple(rows)
+
+
+def _ruled(values: Mapping[str, Value], simulate: str | None) -> tuple[Finding, ...]:
+    """What is set against a rule of the machine, the user or the project."""
+    rows = policy.broken(values) if simulate is None else ()
+    return tuple(Finding("policy", "error", text, remedy) for text, remedy in rows)
 
 
 def _check_engine(name: str) -> None:

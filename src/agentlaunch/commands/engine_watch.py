@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from agentlaunch import errors, settings
+from agentlaunch.commands import ruling
 from agentlaunch.commands.engine_looks import EVERY_S, Picture, Seen, askers
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import live
@@ -44,7 +45,7 @@ def watch(talk: Talk) -> Result:
     if talk.policy.json:
         hint = "for one look: agentlaunch engines --json"
         raise errors.UsageError("--watch has no single JSON document", hint=hint)
-    picture = Picture(askers(settings.load()))
+    picture = Picture(askers(ruling.kept_home(settings.load())[0]))
     try:
         if is_terminal(talk.out) and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}:
             _on_terminal(talk, picture)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from agentlaunch import keys, policy, settings
-from agentlaunch.commands import permission
+from agentlaunch.commands import permission, ruling
 from agentlaunch.commands.result import Result
 from agentlaunch.endpoint import Wire, without_secrets
 from agentlaunch.engines import llama_cpp, remote
@@ -51,7 +51,7 @@ class Row:
 
 def list_engines(talk: Talk) -> Result:
     """Every engine here."""
-    rows = look(settings.load(), wires=talk.policy.json)
+    rows = look(ruling.kept_home(settings.load())[0], wires=talk.policy.json)
     if talk.policy.json:
         for lack in (lack for row in rows for lack in row.lacks):
             talk.warn(f"Ollama is older than {lack.version}, which {lack.text}", code="ollama-old")

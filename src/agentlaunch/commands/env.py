@@ -6,7 +6,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentlaunch import launch, plan, settings
@@ -16,6 +16,7 @@ from agentlaunch.commands.result import Result
 from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines import llama_cpp
+from agentlaunch.engines.base import Served
 from agentlaunch.engines.ollama.facts import TOKEN, OllamaFacts
 from agentlaunch.errors import EngineFailed, NotSupported, UsageError
 from agentlaunch.talk import Talk
@@ -52,7 +53,9 @@ def run(
     where = replace(
         asked.places, runtime=asked.paths.runtime / launch.ENVIRONMENTS, run_name=found.run_name
     )
-    given = plan.handover(made.wish, made.agent, found.endpoint, found.context, where)
+    given = plan.handover(
+        made.wish, made.agent, found.endpoint, found.context, where, roles=found.roles
+    )
     launch.sweep(asked.paths)
     launch.write_files(given, asked.paths)
     data = as_json(given)
@@ -69,11 +72,14 @@ class _Found:
     endpoint: Endpoint
     context: ContextPlan
     run_name: str
+    roles: plan.Roles = field(default_factory=plan.Roles)
 
 
 def _find(made: plan.LaunchPlan, paths: settings.Paths) -> _Found:
     """The engine that runs now with this very model. Raises `EngineFailed`."""
     wish, home = made.wish, made.wish.home
+    if made.hybrid is not None:
+        return _behind_gateway(made, made.hybrid, paths)
     if made.remote is not None:
         model = made.remote.pick(wish.model)
         wire = made.remote.wire(wish.agent.wires)
@@ -101,6 +107,27 @@ def _find(made: plan.LaunchPlan, paths: settings.Paths) -> _Found:
         hint=f"start it with a launch: agentlaunch up {wish.agent.name}",
         code="engine-not-running",
     )
+
+
+def _behind_gateway(made: plan.LaunchPlan, hybrid: plan.Hybrid, paths: settings.Paths) -> _Found:
+    """The gateway that a launch started for these very endpoints."""
+    from agentlaunch.launch import gateway
+
+    def served(local: plan.LaunchPlan) -> Served:
+        found = _find(local, paths)
+        tokens = found.context.engine_tokens
+        engine = plan.OLLAMA if local.ollama is not None else plan.EMBEDDED
+        return Served(engine, found.endpoint, tokens, None, reused=True)
+
+    running = gateway.running(hybrid, served, paths)
+    if running is None:
+        raise EngineFailed(
+            "no gateway runs with these routes",
+            hint=f"start it with a launch: agentlaunch up {made.wish.agent.name}",
+            code="engine-not-running",
+        )
+    roles = gateway.roles_of(made, running)
+    return _Found(gateway.endpoint_of(running), made.context, str(running.identity), roles)
 
 
 def _on_ollama(made: plan.LaunchPlan, facts: OllamaFacts) -> _Found:

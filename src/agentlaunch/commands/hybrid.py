@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from agentlaunch import managed, plan, survey
-from agentlaunch.commands import looking
+from agentlaunch.commands import looking, ruling
 from agentlaunch.endpoint import Wire
 from agentlaunch.engines import remote
 from agentlaunch.engines.remote_facts import RemoteFacts, RemoteModel
@@ -15,6 +15,7 @@ from agentlaunch.gateway.package import PACKAGE
 from agentlaunch.gateway.routes import SETTINGS, Routes, Word
 from agentlaunch.gateway.spec import Role
 from agentlaunch.plan.remote import context_of
+from agentlaunch.policy.judging import Refusal
 from agentlaunch.records import Records
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
@@ -39,10 +40,17 @@ def decide(talk: Talk, asked: looking.Asked, routes: Routes) -> plan.LaunchPlan:
     if chains.get("small") == chains["main"]:
         del chains["small"]
     only = {str(hop.word): hop for chain in chains.values() for hop in chain}
-    if len(only) == 1:
-        (hop,) = only.values()
-        return _direct(asked, hop)
-    hybrid = plan.Hybrid(chains, routes.subagent, routes.routing)
+    cap = asked.rules.cap if any(hop.managed for hop in only.values()) else None
+    if len(only) == 1 and cap is None:
+        made = _direct(asked, *only.values())
+        return replace(made, warnings=(*found.warnings, *made.warnings))
+    hybrid = plan.Hybrid(
+        chains,
+        routes.subagent,
+        routes.routing,
+        cap_usd=cap.usd if cap is not None else None,
+        cap_origin=cap.origin if cap is not None else "",
+    )
     package = None if managed.installed(PACKAGE, asked.paths) is not None else PACKAGE
     made = plan.make_hybrid(asked.survey, asked.wish, asked.places, hybrid, package=package)
     return replace(made, warnings=(*found.warnings, *made.warnings))
@@ -67,6 +75,7 @@ class _Found:
     asked: looking.Asked
     known: dict[str, plan.PlannedHop | None] = field(default_factory=dict)
     warnings: tuple[tuple[str, str], ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     def hops(self, words: tuple[Word, ...]) -> Iterator[plan.PlannedHop]:
         """The endpoints of a chain, without those that cannot be had."""
@@ -80,6 +89,8 @@ class _Found:
 
     def nothing(self, role: Role) -> AgentlaunchError:
         """The end for a chain without an endpoint that can be had."""
+        if self.refusals:
+            return self.refusals[0].error
         said = "; ".join(text for _code, text in self.warnings)
         return EngineFailed(
             f"no endpoint of {SETTINGS[role]} can be had: {said}",
@@ -88,9 +99,16 @@ class _Found:
         )
 
     def _hop(self, word: Word) -> plan.PlannedHop | None:
-        if word.is_here:
-            return self._here(word)
-        return self._elsewhere(word)
+        """None for what a rule forbids: the chain is shorter then, and nothing of it is asked."""
+        target = None if word.is_here else _target(self.asked, word)
+        if word.name != looking.LOCAL:
+            refusal = ruling.engine(self.asked.rules, word.name, target)
+            if refusal is not None:
+                self.refusals = (*self.refusals, refusal)
+                text = f"{word.shown} is left out: {refusal.message}"
+                self.warnings = (*self.warnings, ("endpoint-not-allowed", text))
+                return None
+        return self._here(word) if target is None else self._elsewhere(word, target)
 
     def _here(self, word: Word) -> plan.PlannedHop:
         asked = self.asked
@@ -99,7 +117,9 @@ class _Found:
             model=word.model or asked.wish.model,
             context_tokens=word.context_tokens or asked.wish.context_tokens,
         )
-        chosen = plan.choose_engine(asked.survey, wish) if word.name == "local" else None
+        chosen = None
+        if word.name == looking.LOCAL:
+            chosen = ruling.choose_engine(asked.rules, asked.survey, wish, asked.said, local=True)
         engine = word.name if chosen is None else chosen.name
         inner = replace(
             asked, wish=replace(wish, engine=engine), engine=engine, chosen=chosen, routes=None,
@@ -108,9 +128,8 @@ class _Found:
         made = looking.decide(self.talk, inner)
         return plan.PlannedHop(word, made.model.id, made.context.engine_tokens, local=made)
 
-    def _elsewhere(self, word: Word) -> plan.PlannedHop | None:
+    def _elsewhere(self, word: Word, target: remote.Target) -> plan.PlannedHop | None:
         asked = self.asked
-        target = remote.resolve(word.name, {name: row.value for name, row in asked.said.items()})
         answers = True
         try:
             facts = looking.look_at_server(self.talk, asked, target, ASKED)
@@ -118,7 +137,7 @@ class _Found:
         except EngineFailed as error:
             known = recall(asked.paths, word, target)
             if known is None:
-                text = f"{word.name} is left out: {error.message}"
+                text = f"{word.shown} is left out: {error.message}"
                 self.warnings = (*self.warnings, ("endpoint-left-out", text))
                 return None
             facts = replace(known, key=survey.key_of(target, asked.places.environ))
@@ -132,6 +151,16 @@ class _Found:
             price=facts.price(model),
             answers=answers,
         )
+
+
+def _target(asked: looking.Asked, word: Word) -> remote.Target:
+    """Raises `UsageError` for a name or an address that is none."""
+    try:
+        addresses = {name: row.value for name, row in asked.said.items()}
+        return remote.resolve(word.name, addresses)
+    except UsageError as error:
+        error.message = error.message.replace("--engine: ", "routes: ")
+        raise
 
 
 def _pick(facts: RemoteFacts, word: Word) -> RemoteModel:

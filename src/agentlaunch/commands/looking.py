@@ -12,7 +12,7 @@ from agentlaunch import launch, plan, policy, settings, survey
 from agentlaunch.agents import find as find_agent
 from agentlaunch.agents.arguments import refuse_reserved
 from agentlaunch.agents.base import Agent
-from agentlaunch.commands import habits, permission
+from agentlaunch.commands import habits, permission, ruling
 from agentlaunch.endpoint import Wire, is_loopback
 from agentlaunch.engines import remote
 from agentlaunch.engines.ollama.derive import parse_derived
@@ -21,12 +21,17 @@ from agentlaunch.engines.ollama.replies import Tag
 from agentlaunch.errors import (
     AgentlaunchError,
     AuthNeeded,
+    MachineCannot,
     ModelUnavailable,
     Refused,
 )
-from agentlaunch.gateway.routes import Routes, routes_of
+from agentlaunch.gateway.routes import Routes, Word, routes_of
 from agentlaunch.models.refs import DEFAULT_HOST, looks_like_path, parse_ref
 from agentlaunch.models.show_reply import BadReply
+from agentlaunch.policy.judging import enforce
+from agentlaunch.policy.rules import FREE, Policy
+from agentlaunch.survey import ruled
+from agentlaunch.survey import rules as rule_files
 from agentlaunch.talk import Talk
 
 if TYPE_CHECKING:
@@ -67,6 +72,8 @@ class Asked:
     """What is as it was the last time."""
     routes: Routes | None = None
     """The endpoints of the user's settings, where no engine is named."""
+    rules: Policy = FREE
+    """What machine, user and project forbid. The survey holds none but allowed models."""
 
     @property
     def repeats(self) -> bool:
@@ -92,8 +99,12 @@ def look(
     project = _current_folder()
     paths = settings.paths()
     said = settings.load(flags=flags, folder=project)
-    name = said["agent"].value or habits.last_agent(paths, project) or DEFAULT_AGENT
-    agent = find_agent(str(name))
+    rules = rule_files.look(project, paths.user_file)
+    name = said["agent"].value
+    if name is None:
+        name = ruling.first_agent(rules, (habits.last_agent(paths, project), DEFAULT_AGENT))
+    agent = find_agent(str(name or DEFAULT_AGENT))
+    ruling.agent(rules, agent.name)
     refuse_reserved(agent.title, agent.reserved, tuple(args), agent.grammar)
     routes = routes_of(said)
     habit = None  # the endpoints of the settings come before the engine of the last time
@@ -103,6 +114,12 @@ def look(
     named = values["engine"].value if routes is None else None
     if str(named).lower() == LOCAL:  # this machine's own, without the routes for once
         named = None
+    server = server_of(str(named), values) if named is not None else None
+    refusal = ruling.engine(rules, str(named), server) if named is not None else None
+    if refusal is not None and habit is not None and habit.engine is not None:
+        talk.say(f"not as the last time: {refusal.message}")
+        return look(talk, flags, args, skip_proof=skip_proof, insecure=insecure, simulate=simulate)
+    enforce(refusal)
     wish = plan.Wish(
         agent=agent,
         model=values["model"].value,
@@ -118,30 +135,48 @@ def look(
         offline=talk.policy.offline,
     )
     talk.detail("looking at this machine")
-    seen = see(paths, simulate, named, values[policy.SETTING].value)
-    if habit is not None and not habits.still_holds(habit, named, seen):
-        talk.say(f"the model of the last time is not here any more: {habit.model}")
+    may_ask = ruling.may_ask_ollama(rules)
+    seen = see(paths, simulate, named, values[policy.SETTING].value, may_ask=may_ask)
+    if habit is not None and (gone := _why_not(rules, habit, named, seen)) is not None:
+        talk.say(gone)
         return look(talk, flags, args, skip_proof=skip_proof, insecure=insecure)
     wish = _of_tag(wish)
-    chosen = plan.choose_engine(seen, wish) if named is None else None
+    chosen = None
+    if named is None and routes is None:
+        own = str(values["engine"].value).lower() == LOCAL
+        chosen = ruling.choose_engine(rules, seen, wish, values, local=own)
+        server = server_of(chosen.name, values)
+    elif named is None:  # each endpoint is chosen and judged for itself
+        chosen = plan.choose_engine(seen, wish)
     engine = str(named) if chosen is None else chosen.name
     return Asked(
         wish=replace(wish, engine=OLLAMA if engine.lower() == OLLAMA else EMBEDDED),
         engine=engine,
         chosen=chosen,
-        survey=seen,
+        survey=ruled.allowed_survey(rules, seen),
         paths=paths,
         places=launch.places(paths),
         insecure=insecure,
         max_download_bytes=int(values["max_download"].value),
         idle_minutes=int(values["idle_minutes"].value),
-        server=server_of(engine, values),
+        server=server,
         allowed_hosts=values[policy.SETTING].value,
         model=values["model"],
         said=said,
         habit=habit,
         routes=routes,
+        rules=rules,
     )
+
+
+def _why_not(
+    rules: Policy, habit: habits.Habit, engine: str | None, seen: survey.Survey
+) -> str | None:
+    """Why this launch is not as the last one; None where it can be."""
+    if not habits.still_holds(habit, engine, seen):
+        return f"the model of the last time is not here any more: {habit.model}"
+    refusal = None if habit.model is None else ruling.model(rules, habit.model, seen.catalog)
+    return None if refusal is None else f"not as the last time: {refusal.message}"
 
 
 def _of_tag(wish: plan.Wish) -> plan.Wish:
@@ -154,15 +189,20 @@ def _of_tag(wish: plan.Wish) -> plan.Wish:
 
 
 def see(
-    paths: Paths, simulate: str | None, engine: str | None = None, allowed: str | None = None
+    paths: Paths,
+    simulate: str | None,
+    engine: str | None = None,
+    allowed: str | None = None,
+    *,
+    may_ask: bool = True,
 ) -> survey.Survey:
     """This machine, or the one of a spec or facts file; raises `UsageError` for neither.
 
-    Ollama is not asked where another `engine` is named, and gets a key only where its host is
-    `allowed`.
+    Ollama is not asked where another `engine` is named or no rule lets us (`may_ask`), and gets a
+    key only where its host is `allowed`.
     """
     if simulate is None:
-        wanted = engine is None or engine.lower() == OLLAMA
+        wanted = may_ask and (engine is None or engine.lower() == OLLAMA)
         return survey.look(paths, ollama=wanted, keyed=wanted and _has_word(allowed))
     from agentlaunch.machine import simulate as machines
 
@@ -207,15 +247,52 @@ def _output_limit(agent: Agent) -> int | None:
 
 
 def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
-    """The plan; where a model must be downloaded, its exact size is asked for first."""
+    """The plan; where a model must be downloaded, its exact size is asked for first.
+
+    Raises `Refused` for what a rule forbids, however it was chosen.
+    """
     refuse_project_endpoint(asked.model)
+    if asked.routes is None:  # else each endpoint is judged for itself
+        judge(asked)
+    known = asked.survey.catalog
+    try:
+        made = ruling.plan_of(asked.rules, _decided(talk, asked), known)
+    except MachineCannot as error:
+        raise (ruling.nothing_left(asked.rules, error) if _chooses(asked) else error) from None
+    if _chooses(asked) and made.choice is not None:
+        return replace(made, because=(*made.because, *ruling.because(asked.rules)))
+    return made
+
+
+def judge(asked: Asked) -> None:
+    """Raise `Refused` where a rule forbids the engine of this machine that would serve, or the
+    model that was asked for."""
+    if asked.server is None:
+        enforce(ruling.engine(asked.rules, asked.wish.engine, None))
+    name = asked.wish.model
+    if name is not None:
+        served_by = asked.engine if asked.server is not None else OLLAMA
+        enforce(ruling.model(asked.rules, name, asked.survey.catalog, served_by=served_by))
+
+
+def _chooses(asked: Asked) -> bool:
+    return asked.wish.model is None and asked.server is None and asked.routes is None
+
+
+def _decided(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     if asked.routes is not None:
         from agentlaunch.commands import hybrid  # its rooms cost milliseconds that few need pay
 
         return hybrid.decide(talk, asked, asked.routes)
     if asked.server is not None:
+        if asked.rules.cap is not None and _is_managed(asked.server):
+            from agentlaunch.commands import hybrid
+
+            return hybrid.decide(talk, asked, _alone(asked))  # somebody must count the calls
         facts = look_at_server(talk, asked, asked.server)
-        return plan.make_plan(asked.survey, asked.wish, asked.places, remote=facts)
+        return plan.make_plan(
+            asked.survey, asked.wish, asked.places, remote=facts, chosen=asked.chosen
+        )
     server = _permitted_ollama(talk, asked)
 
     def make(weights: survey.Weights | None) -> plan.LaunchPlan:
@@ -251,21 +328,33 @@ def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     )
 
 
+def _is_managed(server: remote.Target) -> bool:
+    return server.preset is not None and server.preset.hosted
+
+
+def _alone(asked: Asked) -> Routes:
+    """The one endpoint that was named, as a chain."""
+    word = Word(asked.engine, asked.wish.model, asked.wish.context_tokens)
+    return Routes((word,))
+
+
 def look_at_server(
     talk: Talk, asked: Asked, target: remote.Target, wires: Sequence[Wire] | None = None
 ) -> remote.RemoteFacts:
     """What somebody else's server serves, after the user's word for its host; of its `wires` the
     agent's are looked at unless others are named."""
+    enforce(ruling.server(asked.rules, ruled.server_of(target)))
     permit(talk, asked, target.url, note=target.preset.note if target.preset is not None else "")
     given = asked.allow_remote or policy.allows(asked.allowed_hosts, target.url)
     try:
-        return survey.look_at_remote(
+        facts = survey.look_at_remote(
             target,
             wires or asked.wish.agent.wires,
             asked.places.environ,
             watched=talk.may_ask,
             keyed=given or not asked.rehearsal,
         )
+        return ruling.served(asked.rules, target, facts, asked.survey.catalog)
     except AuthNeeded as error:
         if given or not asked.rehearsal:
             raise
@@ -295,11 +384,13 @@ def _permitted_ollama(talk: Talk, asked: Asked) -> OllamaFacts | None:
     here = seen.is_here if seen is not None else is_loopback(url)
     if asked.wish.engine != OLLAMA or here or "@" in url:
         return ollama_of(asked)
+    ruling.place(asked.rules, url)
     permit(talk, asked, url)
     given = asked.allow_remote or policy.allows(asked.allowed_hosts, url)
     if asked.rehearsal and not given:  # nothing but a look, and that without a key
         return ollama_of(asked)
-    return survey.look_at_ollama(asked.places.environ, asked.paths.cache, keyed=True)
+    facts = survey.look_at_ollama(asked.places.environ, asked.paths.cache, keyed=True)
+    return ruled.allowed_ollama(asked.rules, facts, asked.survey.catalog)
 
 
 def ollama_of(asked: Asked) -> OllamaFacts | None:
@@ -310,7 +401,10 @@ def ollama_of(asked: Asked) -> OllamaFacts | None:
     if asked.wish.engine != OLLAMA:
         return None
     seen = asked.survey.ollama
-    return seen or survey.look_at_ollama(asked.places.environ, asked.paths.cache)
+    if seen is not None:
+        return seen
+    facts = survey.look_at_ollama(asked.places.environ, asked.paths.cache)
+    return ruled.allowed_ollama(asked.rules, facts, asked.survey.catalog)
 
 
 def look_at_weights(

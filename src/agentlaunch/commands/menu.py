@@ -11,7 +11,7 @@ from typing import Any
 
 from agentlaunch import plan, records, settings, survey
 from agentlaunch.agents import AGENTS
-from agentlaunch.commands import looking, up
+from agentlaunch.commands import looking, ruling, up
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import remote
 from agentlaunch.engines.ollama.derive import parse_derived
@@ -136,7 +136,7 @@ def _choose(
 ) -> tuple[dict[str, object | None], looking.Asked | None] | None:
     """What `up` is called with, and what it would find where that was looked at just now; None
     when the person wants none of it."""
-    offered = [state for state in states if state.agent.local]
+    offered = ruling.may_start([state for state in states if state.agent.local])
     offered.sort(key=lambda state: (state.agent.name != last, not state.installed))
     rows = fitted([_agent_layouts(state, last) for state in offered], _room(talk))
     names = [" ".join((s.agent.title, s.agent.name, *s.agent.aliases)) for s in offered]

@@ -10,6 +10,7 @@ import os
 from dataclasses import replace
 
 from agentlaunch import policy, settings, survey, user_file
+from agentlaunch.commands import ruling
 from agentlaunch.engines import remote
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.errors import AgentlaunchError, Refused, UsageError
@@ -65,6 +66,7 @@ def ollama_for(talk: Talk, errand: str, *, allowed: str | None, once: bool = Fal
     sentence. Raises `Refused` after a no, and what `survey.look_at_ollama` raises.
     """
     url = survey.ollama_url(os.environ)
+    ruling.place(ruling.here(), url)
     if not once and not _has_word(allowed, url):
         _permit_errand(talk, errand, allowed, url)
     return survey.look_at_ollama(os.environ, keyed=True)

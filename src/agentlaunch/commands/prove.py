@@ -15,7 +15,7 @@ from agentlaunch.commands import looking, models, project, redaction, report, up
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp
 from agentlaunch.errors import Refused, UsageError
-from agentlaunch.launch import proving
+from agentlaunch.launch import chain_proof, proving
 from agentlaunch.proof import task
 from agentlaunch.proof.check import NAMES, Budget, Check, read_check
 from agentlaunch.proof.remembered import remember
@@ -111,16 +111,7 @@ def prove(
     task_limit_s: float,
 ) -> Proof:
     """Every layer in turn; what stands on one that does not work is skipped."""
-    proven = proving.prove(
-        ready.plan,
-        ready.served,
-        talk,
-        asked.paths,
-        asked.places,
-        budget=Budget(_limit_s(asked)),
-        again=True,
-        whole=True,
-    )
+    proven = _proven(talk, asked, ready, Budget(_limit_s(asked)))
     checks = {check.name: check for check in proven.checks}
     agent = ready.plan.wish.agent
     below = next((row for row in proven.broken if row.name in BELOW), None)
@@ -135,6 +126,19 @@ def prove(
     rows = [checks.get(name) or _left_out(name, agent) for name in NAMES]
     endpoint = ready.served.endpoint
     return Proof(endpoint.model, ready.served.engine, agent, tuple(rows))
+
+
+def _proven(
+    talk: Talk, asked: looking.Asked, ready: launch.Ready, budget: Budget
+) -> proving.Proven:
+    made, paths, places = ready.plan, asked.paths, asked.places
+    if made.hybrid is None:
+        return proving.prove(
+            made, ready.served, talk, paths, places, budget=budget, again=True, whole=True
+        )
+    return chain_proof.prove(
+        made, made.hybrid, ready.served, talk, paths, places, budget=budget, again=True
+    )
 
 
 def _limit_s(asked: looking.Asked) -> float:
@@ -192,6 +196,7 @@ def _task(
             ready.served.endpoint,
             made.context,
             replace(places, project=work),
+            roles=replace(made.roles, status_command=()),
         )
         try:
             launch.write_files(given, paths)

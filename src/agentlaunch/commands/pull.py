@@ -35,6 +35,7 @@ def pull(
     talk.events = True  # for the command line `models --agent A pull`, which `cli` cannot foresee
     asked = looking.look(talk, {"model": ref, "engine": engine}, (), insecure=insecure)
     asked = replace(asked, allow_remote=allow_remote)
+    looking.judge(asked)
     weights = survey.look_at_model(ref, asked.survey.catalog, asked.paths)
     looking.refuse_description(weights)
     facts = goes_to(talk, asked)

@@ -11,12 +11,13 @@ from typing import Any
 from agentlaunch import policy, survey, user_file
 from agentlaunch.agents import find
 from agentlaunch.checks import Finding
-from agentlaunch.commands import looking, permission
+from agentlaunch.commands import looking, permission, ruling
 from agentlaunch.commands.mend import MENDED
 from agentlaunch.engines.ollama import life
 from agentlaunch.errors import AgentlaunchError
 from agentlaunch.launch import pull
 from agentlaunch.models.refs import looks_like_path
+from agentlaunch.policy.judging import enforce
 from agentlaunch.settings import Paths, Value
 from agentlaunch.survey import Survey
 from agentlaunch.talk import Talk
@@ -121,6 +122,7 @@ def _pull_model(values: Mapping[str, Value], seen: Survey, paths: Paths) -> Iter
         return
     try:
         looking.refuse_project_endpoint(value)
+        enforce(ruling.model(ruling.here(), ref, seen.catalog))
         weights = survey.look_at_model(ref, seen.catalog, paths)
     except AgentlaunchError:  # told by another finding
         return

@@ -6,9 +6,12 @@ by everybody else. Nothing of a prompt or a reply is in it.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
+
+from agentlaunch.files import read_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +57,69 @@ def place(state: Path) -> Path:
 
 def read(state: Path, since: datetime | None = None) -> tuple[Event, ...]:
     """Every event not older than `since`, oldest first; a line that is none is passed over."""
-    raise NotImplementedError
+    current = place(state)
+    lines = [*_lines(current.with_name(f"{current.name}.1")), *_lines(current)]
+    found = [row for row in map(_event, lines) if row is not None]
+    if since is not None:
+        found = [row for row in found if row.at >= since.astimezone()]
+    return tuple(sorted(found, key=lambda row: row.at))
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return read_plain(path).splitlines()
+    except OSError:
+        return []
+
+
+def _event(line: bytes) -> Event | None:
+    """What a line tells; None where a word of it is missing or of another kind."""
+    try:
+        row = json.loads(line)
+        if row["kind"] == "switch":
+            return Switch(_time(row["at"]), **{name: _text(row[name]) for name in _SWITCH})
+        if row["kind"] != "request":
+            return None
+        return Request(
+            at=_time(row["at"]),
+            role=_text(row["role"]),
+            hop=_text(row["hop"]),
+            model=_text(row["model"]),
+            input_tokens=_count(row["input_tokens"]),
+            cached_tokens=_count(row["cached_tokens"]),
+            output_tokens=_count(row["output_tokens"]),
+            cost_usd=None if row["cost_usd"] is None else _number(row["cost_usd"]),
+            managed=row["managed"] is True,
+            local=row["local"] is True,
+            took_s=None if row.get("took_s") is None else _number(row["took_s"]),
+            status=_count(row.get("status", 200)),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+_SWITCH = ("role", "before", "after", "reason")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
+        raise TypeError
+    return float(value)
+
+
+def _time(text: str) -> datetime:
+    """An ISO time; UTC where it says no zone."""
+    at = datetime.fromisoformat(text.replace("Z", "+00:00"))  # 3.10 does not read a Z
+    return at if at.tzinfo else at.replace(tzinfo=timezone.utc)

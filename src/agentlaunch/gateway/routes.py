@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from agentlaunch.endpoint import without_secrets
 from agentlaunch.errors import UsageError
@@ -29,6 +30,11 @@ class Word:
     @property
     def is_here(self) -> bool:
         return self.name in HERE
+
+    @property
+    def shown(self) -> str:
+        """Its name in a few letters: of an address the host and port."""
+        return urlsplit(self.name).netloc or self.name
 
     def __str__(self) -> str:
         model = f"#{self.model}" if self.model else ""

@@ -14,6 +14,13 @@ Role = Literal["main", "small"]
 Routing = Literal["roles", "auto"]
 MODEL_NAMES: Mapping[Role, str] = {"main": "al-main", "small": "al-small"}
 """Under which names agents ask the gateway; fixed, so that a running one serves the next launch."""
+
+
+def alone(role: Role, position: int) -> str:
+    """The name of one endpoint of a chain (from 1) by itself, that no other one answers for."""
+    return f"{MODEL_NAMES[role]}-{position}"
+
+
 LOCAL_SILENCE_S = 600
 """A CPU may read a prompt for minutes before its first word."""
 REMOTE_SILENCE_S = 60
@@ -39,6 +46,8 @@ class Hop:
     price: Price | None = None
     managed: bool = False
     """A company's service that is paid by the token."""
+    limit_s: int | None = None
+    """How long it may be silent before its first word; None: what is usual for its place."""
 
     @property
     def is_local(self) -> bool:
@@ -47,7 +56,9 @@ class Hop:
 
     @property
     def silence_s(self) -> int:
-        """How long it may be silent before its first word."""
+        """How long it may be silent before its first word, in seconds."""
+        if self.limit_s is not None:
+            return self.limit_s
         return LOCAL_SILENCE_S if self.is_local else REMOTE_SILENCE_S
 
 

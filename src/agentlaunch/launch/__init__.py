@@ -99,9 +99,8 @@ def prepare(
     for step in plan.steps:
         if isinstance(step, Install):
             _timed(talk, f"installed {step.package.source}", _install(step, talk, paths))
-        elif isinstance(step, Pull) and plan.ollama is None:
-            took = _pull(step, talk, paths, insecure=insecure, limit_bytes=limit)
-            _timed(talk, f"downloaded {step.ref}", took)
+    for made in (plan, *(plan.hybrid.locals if plan.hybrid is not None else ())):
+        _pull_ours(made, talk, paths, insecure=insecure, limit_bytes=limit)
     agent = survey.ask_version(survey.find_agent(plan.wish.agent, paths))
     if agent.path is None:
         raise AgentlaunchError(f"{plan.wish.agent.title} is still missing after its installation")
@@ -115,7 +114,13 @@ def prepare(
         proven = _prove(plan, served, talk, paths, where)
         promise_s = proven.first_word_s if proven is not None else None
         given = handover(
-            plan.wish, agent, served.endpoint, plan.context, where, first_word_s=promise_s
+            plan.wish,
+            agent,
+            served.endpoint,
+            plan.context,
+            where,
+            first_word_s=promise_s,
+            roles=plan.roles,
         )
         warming = _warming(plan, served, proven, paths, where)
         return Ready(plan, served, given, proven, warming, undo.pop_all())
@@ -145,7 +150,13 @@ def _prove(
     from agentlaunch.launch import proving  # its rooms cost milliseconds that others need not pay
     from agentlaunch.proof.check import Budget
 
-    proven = proving.prove(plan, served, talk, paths, where, budget=Budget(step.limit_s))
+    budget = Budget(step.limit_s)
+    if plan.hybrid is not None:
+        from agentlaunch.launch import chain_proof
+
+        proven = chain_proof.prove(plan, plan.hybrid, served, talk, paths, where, budget=budget)
+    else:
+        proven = proving.prove(plan, served, talk, paths, where, budget=budget)
     proving.insist(proven, talk)
     return proven
 
@@ -262,6 +273,18 @@ def _install(step: Install, talk: Talk, paths: Paths) -> float:
     return time.monotonic() - begun
 
 
+def _pull_ours(
+    plan: LaunchPlan, talk: Talk, paths: Paths, *, insecure: bool, limit_bytes: int | None
+) -> None:
+    """Download what goes into our own store; Ollama fetches by itself when it serves."""
+    if plan.ollama is not None or plan.hybrid is not None:
+        return
+    for step in plan.steps:
+        if isinstance(step, Pull):
+            took = _pull(step, talk, paths, insecure=insecure, limit_bytes=limit_bytes)
+            _timed(talk, f"downloaded {step.ref}", took)
+
+
 def _pull(
     step: Pull, talk: Talk, paths: Paths, *, insecure: bool, limit_bytes: int | None
 ) -> float:
@@ -287,6 +310,17 @@ def _serve(
 ) -> tuple[Served, LaunchPlan]:
     """The model answers: where, and by the plan as it came true. `undo` gets what takes it back."""
     begun = time.monotonic()
+    if plan.hybrid is not None:
+        from agentlaunch.launch import gateway
+
+        def local(made: LaunchPlan) -> Served:
+            served, _as_served = _serve(
+                made, talk, paths, where, idle_minutes, insecure=insecure,
+                limit_bytes=limit_bytes, undo=undo,
+            )  # fmt: skip
+            return served
+
+        return gateway.serve(plan, plan.hybrid, talk, paths, where, idle_minutes, local)
     if plan.ollama is not None:
         from agentlaunch.launch import (
             ollama,  # its rooms cost milliseconds that others need not pay

@@ -217,8 +217,12 @@ def _of_the_prompt(
 ) -> tuple[tuple[Check, ...], bool]:
     """Speed first, in two seconds; then the agent's own first request, if there is time for it.
     Also whether the engine has read that now."""
-    if prompt.is_paid(plan):
+    text = None
+    if plan.hybrid is not None:
+        text = "not measured: behind a gateway another endpoint may answer the next time"
+    elif prompt.is_paid(plan):
         text = "not measured: a large prompt would be paid for"
+    if text is not None:
         return tuple(Check(name, "skipped", text) for name in OF_THE_PROMPT), False
     speed = talk.follow(
         first_word.measure(

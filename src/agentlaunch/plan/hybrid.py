@@ -80,7 +80,7 @@ def _steps(
 
 def shown_chain(chain: tuple[PlannedHop, ...]) -> str:
     """`hosted (al-main) → local (qwen3.5:9b)`."""
-    return " → ".join(f"{hop.word.name} ({hop.model})" for hop in chain)
+    return " → ".join(f"{hop.word.shown} ({hop.model})" for hop in chain)
 
 
 def _because(hybrid: Hybrid, tokens: int) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _because(hybrid: Hybrid, tokens: int) -> Iterator[str]:
         yield f"managed calls end for the day at ${hybrid.cap_usd:.2f} ({hybrid.cap_origin})"
     for hop in hybrid.hops:
         if hop.price is not None:
-            yield f"{hop.word.name} costs {hop.price} ({hop.price.source})"
+            yield f"{hop.word.shown} costs {hop.price} ({hop.price.source})"
 
 
 def _warnings(hybrid: Hybrid, tokens: int) -> Iterator[tuple[str, str]]:
@@ -111,16 +111,16 @@ def _warnings(hybrid: Hybrid, tokens: int) -> Iterator[tuple[str, str]]:
         if not hop.answers:
             yield (
                 "endpoint-down",
-                f"{hop.word.name} ({hop.place}) does not answer now: the chain goes on without it "
+                f"{hop.word.shown} ({hop.place}) does not answer now: the chain goes on without it "
                 "until it does",
             )
         if hop.managed and hop.price is None:
-            yield "price-unknown", f"what {hop.model} costs at {hop.word.name} is not known"
+            yield "price-unknown", f"what {hop.model} costs at {hop.word.shown} is not known"
     for hop in hybrid.chains["main"]:
         if hop.context_tokens < tokens:
             yield (
                 "smaller-window",
-                f"{hop.word.name} holds {hop.context_tokens:,} tokens: a longer session can go on "
+                f"{hop.word.shown} holds {hop.context_tokens:,} tokens: a longer session can go on "
                 "only where the window is larger",
             )
     if len(hybrid.locals) > 1:

@@ -20,6 +20,13 @@ NAMES: tuple[RuleName, ...] = (
 TABLE = "policy"
 """The table of a settings file that may hold the keys."""
 LOCAL_ONLY = "local-only"
+ANY = "any"
+"""Says nothing: what another file forbids stays forbidden."""
+MOST_SHOWN = 6
+"""Entries of a list that a message names."""
+
+
+Origin = Literal["machine", "user", "project"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +35,29 @@ class Rule:
 
     name: RuleName
     value: str | float | tuple[str, ...]
-    """`local-only`; names or patterns; US dollars a day."""
+    """`local-only` or `any`; names, addresses or patterns; US dollars a day."""
     origin: str
-    source: Literal["machine", "user", "project"]
+    source: Origin
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a list allows; nothing for a rule that is none."""
+        return self.value if isinstance(self.value, tuple) else ()
+
+    @property
+    def usd(self) -> float:
+        """What a cap allows a day."""
+        return float(self.value) if isinstance(self.value, (int, float)) else 0.0
+
+    def __str__(self) -> str:
+        """As it stands in the file, without the file."""
+        if isinstance(self.value, tuple):
+            shown = ", ".join(f'"{word}"' for word in self.value[:MOST_SHOWN])
+            more = len(self.value) - MOST_SHOWN
+            return f"{self.name} = [{shown}{f', and {more} more' if more > 0 else ''}]"
+        if isinstance(self.value, str):
+            return f'{self.name} = "{self.value}"'
+        return f"{self.name} = {self.value:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +66,19 @@ class Policy:
 
     rules: tuple[Rule, ...] = ()
 
+    def of(self, name: RuleName) -> tuple[Rule, ...]:
+        """The rules of one name, which all hold."""
+        return tuple(row for row in self.rules if row.name == name)
+
     @property
     def local_only(self) -> Rule | None:
         """The rule by which nothing may leave this machine, if there is one."""
-        return next((row for row in self.rules if row.name == "data"), None)
+        return next((row for row in self.of("data") if row.value == LOCAL_ONLY), None)
 
     @property
     def cap(self) -> Rule | None:
         """The tightest rule on what managed calls may cost a day, in US dollars."""
-        rows = [row for row in self.rules if row.name == "max_spend_per_day"]
-        return min(rows, key=lambda row: float(str(row.value)), default=None)
+        return min(self.of("max_spend_per_day"), key=lambda row: row.usd, default=None)
 
 
 FREE = Policy()

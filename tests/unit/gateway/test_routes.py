@@ -44,14 +44,13 @@ def test_half_an_endpoint_is_refused_with_the_place_where_it_stands(text: str) -
 
 @given(st.lists(st.text(st.characters(exclude_characters=",", codec="utf-8"), max_size=20)))
 def test_any_text_is_a_chain_or_a_clear_refusal(parts: list[str]) -> None:
+    words, hint = tuple[Word, ...](), "none was needed"
     try:
         words = parse(",".join(parts), "x")
-    except UsageError as caught:
-        error, words = caught, ()
-    else:
-        error = None
+    except UsageError as error:
+        hint = error.hint or ""
+    assert hint
     assert all(word.name for word in words)
-    assert error is None or error.hint
 
 
 def said(**given: str) -> dict[str, Value]:
