@@ -101,7 +101,7 @@ def startup(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """The installed wheel in an empty HOME, with real agents and the real engine."""
     _install_wheel(session)
-    session.run("pytest", "tests/e2e", *session.posargs)
+    session.run("pytest", "tests/e2e", *SIDE_BY_SIDE, *session.posargs)
 
 
 @nox.session

@@ -17,7 +17,7 @@ __all__ = ["folder"]  # the fixture, known to pytest by its name in this module
 pytestmark = pytest.mark.needs_network
 
 
-@pytest.mark.parametrize("name", agent_names(lambda case: case.compaction is not None))
+@pytest.mark.parametrize("name", agent_names(lambda case: case.compaction is not None, quick=True))
 def test_a_session_compacts_before_its_window_is_full(name: str, folder: Path) -> None:
     compaction = read_case(name).compaction
     assert compaction is not None

@@ -14,7 +14,7 @@ __all__ = ["folder"]  # the fixture, known to pytest by its name in this module
 pytestmark = pytest.mark.needs_network
 
 
-@pytest.mark.parametrize("name", agent_names())
+@pytest.mark.parametrize("name", agent_names(quick=True))
 def test_a_proxy_sees_nothing_but_the_hosts_that_are_named(name: str, folder: Path) -> None:
     with make_world(name, folder) as world, RefusingProxy() as proxy:
         done = world.launch(world.case.prompt_args, environment=proxy.environment, proof=True)

@@ -75,7 +75,7 @@ def test_an_agent_that_asks_first_runs_nothing_of_an_untrusted_project(
         assert world.ran == []
 
 
-@pytest.mark.parametrize("name", agent_names(lambda case: bool(case.runs)))
+@pytest.mark.parametrize("name", agent_names(lambda case: bool(case.runs), quick=True))
 def test_a_project_that_is_trusted_this_once_runs_and_redirects_nothing(
     name: str,
     folder: Path,

@@ -47,7 +47,9 @@ def test_a_tool_call_writes_a_file_and_changes_no_other(name: str, folder: Path)
         assert world.other.requests == []
 
 
-@pytest.mark.parametrize("name", agent_names(lambda case: case.failed_status is not None))
+@pytest.mark.parametrize(
+    "name", agent_names(lambda case: case.failed_status is not None, quick=True)
+)
 def test_the_agents_own_exit_status_is_handed_through(name: str, folder: Path) -> None:
     no = refuse(400, "the model has had enough", "invalid_request_error", "enough")
     with make_world(name, folder, [no]) as world:
@@ -57,7 +59,7 @@ def test_the_agents_own_exit_status_is_handed_through(name: str, folder: Path) -
         assert done.returncode == world.case.failed_status, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", agent_names(lambda case: case.reads_stdin))
+@pytest.mark.parametrize("name", agent_names(lambda case: case.reads_stdin, quick=True))
 def test_what_is_piped_in_reaches_the_model(name: str, folder: Path) -> None:
     with make_world(name, folder) as world:
         done = world.launch(world.case.prompt_args, stdin=PIPED)
@@ -67,7 +69,7 @@ def test_what_is_piped_in_reaches_the_model(name: str, folder: Path) -> None:
         assert_replied(world.case.reply_is_stdout, done.stdout)
 
 
-@pytest.mark.parametrize("name", agent_names())
+@pytest.mark.parametrize("name", agent_names(quick=True))
 def test_the_agent_takes_the_launchers_place_so_that_signals_are_its_own(
     name: str, folder: Path
 ) -> None:

@@ -14,7 +14,7 @@ __all__ = ["folder"]  # the fixture, known to pytest by its name in this module
 pytestmark = pytest.mark.needs_network
 
 
-@pytest.mark.parametrize("name", agent_names(lambda case: bool(case.reaches)))
+@pytest.mark.parametrize("name", agent_names(lambda case: bool(case.reaches), quick=True))
 def test_what_is_the_users_and_the_projects_is_in_the_first_request(
     name: str,
     folder: Path,

@@ -231,6 +231,7 @@ def test_calls_that_come_out_as_text_stop_at_the_gate(folder: Path) -> None:
         assert world.engine.turns == []
 
 
+@pytest.mark.skipif(not os.environ.get(ALL_VARIABLE), reason="minutes: run `nox -s agents`")
 def test_the_real_engine_with_a_model_without_tools_ends_at_the_tool_calls(
     tmp_path: Path,
 ) -> None:

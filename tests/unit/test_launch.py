@@ -300,7 +300,7 @@ def test_an_agent_that_vanished_is_an_error(
 def test_an_engine_of_ours_ends_after_the_users_idle_minutes(
     paths: Paths, mocker: MockerFixture
 ) -> None:
-    mocker.patch("agentlaunch.launch._request")
+    mocker.patch("agentlaunch.launch.serving._request")
     made = mocker.patch("agentlaunch.engines.llama_cpp.LlamaCpp")
     made.return_value.serve.side_effect = EngineFailed("enough seen")
     embedded = replace(a_plan(paths, some_facts()), remote=None, steps=())

@@ -634,6 +634,9 @@ AGENT = Agent(
         tells_git=True,
     ),
     notes=(
+        "With a small model of your own its searching helper (Explore) asks that one in 2.1.197, "
+        "and the main one in 2.1.330; `routes.subagent = small` sends every helper to the small "
+        "one.",
         "A model that repeats one call is stopped by `-p --max-turns N` alone, with status 1 "
         "(2.1.197).",
     ),

@@ -28,7 +28,7 @@ JOURNAL_S = 10.0
 def logs(talk: Talk, name: str | None, *, watch: bool) -> Result | None:
     """The end of a log: of our newest engine, of the one that runs a model, or of `ollama`."""
     if watch and talk.policy.json:
-        raise UsageError("--watch has no single JSON document", hint="leave --watch away")
+        raise _no_document()
     paths = settings.paths()
     if name is not None and name.lower() == NAME:
         log = _newest([life.log_path(paths), *own_logs(os.environ)])
@@ -46,15 +46,26 @@ def logs(talk: Talk, name: str | None, *, watch: bool) -> Result | None:
             raise EngineFailed("no engine of ours has run yet", hint=hint)
         for other in _others(paths, log):
             talk.say(f"also {other}")
+    return show(talk, log, SCHEMA, watch=watch)
+
+
+def show(talk: Talk, log: Path, schema: str, *, watch: bool) -> Result | None:
+    """The end of a log, and with `watch` what is written from now on."""
+    if watch and talk.policy.json:
+        raise _no_document()
     if talk.policy.json:
         text = files.tail(log)
         data = {"path": str(log), "command": None, "text": text}
-        return Result(SCHEMA, data, lambda t: t.answer(text))
+        return Result(schema, data, lambda t: t.answer(text))
     talk.say(str(log))
     talk.answer(files.tail(log).rstrip("\n"))
     if watch:
         _follow(talk, log)
     return None
+
+
+def _no_document() -> UsageError:
+    return UsageError("--watch has no single JSON document", hint="leave --watch away")
 
 
 def own_logs(

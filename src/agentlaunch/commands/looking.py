@@ -258,7 +258,9 @@ def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     try:
         made = ruling.plan_of(asked.rules, _decided(talk, asked), known)
     except MachineCannot as error:
-        raise (ruling.nothing_left(asked.rules, error) if _chooses(asked) else error) from None
+        if not _chooses(asked):
+            raise
+        raise ruling.nothing_fits(asked.rules, asked.survey, error) from error
     if _chooses(asked) and made.choice is not None:
         return replace(made, because=(*made.because, *ruling.because(asked.rules)))
     return made
@@ -384,7 +386,7 @@ def _permitted_ollama(talk: Talk, asked: Asked) -> OllamaFacts | None:
     here = seen.is_here if seen is not None else is_loopback(url)
     if asked.wish.engine != OLLAMA or here or "@" in url:
         return ollama_of(asked)
-    ruling.place(asked.rules, url)
+    ruling.place(url, OLLAMA)
     permit(talk, asked, url)
     given = asked.allow_remote or policy.allows(asked.allowed_hosts, url)
     if asked.rehearsal and not given:  # nothing but a look, and that without a key

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentlaunch import plan, settings, survey
-from agentlaunch.commands import looking, memory_chart, ranking
+from agentlaunch.commands import looking, memory_chart, ranking, ruling
 from agentlaunch.commands.result import Result
 from agentlaunch.context import padded
 from agentlaunch.errors import AgentlaunchError, EngineFailed, NotSupported, UsageError
 from agentlaunch.machine.facts import UNKNOWN, Machine
-from agentlaunch.models import budget, sampling
+from agentlaunch.models import budget, catalog, sampling
 from agentlaunch.models.candidate import Candidate
 from agentlaunch.models.choose import Choice, misses
 from agentlaunch.talk import Talk
@@ -61,6 +61,8 @@ def list_models(
         talk.warn(server.left_out, code="not-described")
     tokens = asked.wish.context_tokens or asked.wish.agent.wanted_context_tokens
     _remark(talk, asked, choice.pick)
+    for rule in asked.rules.of("allowed_models"):
+        talk.warn(f"only allowed models are listed: {rule} in {rule.origin}", code="policy")
     data = {
         "machine": machine_json(asked.survey.machine),
         "agent": asked.wish.agent.name,
@@ -186,6 +188,11 @@ def show(
     `NotSupported` for one that runs in the cloud.
     """
     asked = _look(talk, flags, engine, simulate)
+    whole = catalog.load()  # what may not be used may be read of
+    refusal = ruling.model(asked.rules, ref, whole)
+    if refusal is not None:
+        talk.warn(refusal.message, code="policy")
+        asked = dataclasses.replace(asked, survey=dataclasses.replace(asked.survey, catalog=whole))
     weights = _as_served(talk, survey.look_at_model(ref, asked.survey.catalog, asked.paths), asked)
     if weights.path is None and weights.file is None and not talk.policy.offline:
         weights = looking.ask_registry(talk, weights, asked)

@@ -12,10 +12,10 @@ from agentlaunch import plan, settings, survey
 from agentlaunch.agents import AGENTS, versions
 from agentlaunch.engines import remote
 from agentlaunch.engines.presets import Kind
-from agentlaunch.errors import AgentlaunchError, Refused
+from agentlaunch.errors import AgentlaunchError, MachineCannot, Refused
 from agentlaunch.models.catalog import Catalog
 from agentlaunch.models.cloud import is_cloud_name
-from agentlaunch.policy import SETTING, judging
+from agentlaunch.policy import SETTING, judging, origin
 from agentlaunch.policy.judging import Refusal, enforce
 from agentlaunch.policy.rules import Policy
 from agentlaunch.survey import health, ruled, rules
@@ -99,9 +99,9 @@ def _ollama() -> judging.Server:
         return ruled.ollama_at("")
 
 
-def place(policy: Policy, url: str) -> None:
-    """Raise `Refused` where nothing may go to this Ollama."""
-    enforce(judging.data(policy, ruled.ollama_at(url)))
+def place(url: str, name: str = "") -> None:
+    """Raise `Refused` where nothing may go to this address, whatever for."""
+    enforce(judging.data(here(), judging.Server(name or origin(url), url)))
 
 
 def may_ask_ollama(policy: Policy) -> bool:
@@ -133,10 +133,10 @@ def choose_engine(
         with_target = word not in (plan.EMBEDDED, plan.OLLAMA)
         if with_target and engine(policy, word, _resolved(word, values)) is None:
             return plan.EngineChoice(word, f"{word} is allowed: {_why(embedded)}")
+    both = dict.fromkeys((embedded.rule, ollama.rule))
+    said = " and ".join(f"{rule} in {rule.origin}" for rule in both)
     raise Refused(
-        f"no engine of this machine is allowed: {embedded.rule} in {embedded.rule.origin}",
-        hint=f"name an allowed one with --engine; {judging.who(embedded.rule)}",
-        code=judging.CODE,
+        f"no engine of this machine is allowed: {said}", hint=embedded.hint, code=judging.CODE
     )
 
 
@@ -223,11 +223,21 @@ def _versioned(policy: Policy, made: plan.LaunchPlan) -> plan.LaunchPlan:
     return replace(made, agent=state)
 
 
-def nothing_left(policy: Policy, error: AgentlaunchError) -> AgentlaunchError:
+def nothing_fits(policy: Policy, seen: survey.Survey, error: MachineCannot) -> AgentlaunchError:
     """The end of a choice among allowed models, with the rule that made it small."""
-    for rule in policy.of("allowed_models"):
-        error.message = f"{error.message} (among allowed models: {rule} in {rule.origin})"
-    return error
+    listed = policy.of("allowed_models")
+    if not listed or error.code != "nothing-fits":
+        return error
+    said = " and ".join(f"{rule} in {rule.origin}" for rule in listed)
+    here = seen.ollama is not None and seen.ollama.tags
+    if seen.catalog.models or seen.stored or here:
+        error.message = f"{error.message} (among allowed models: {said})"
+        return error
+    return Refused(
+        f"no model that is known here is allowed: {said}",
+        hint=f"name one by its name with --model; {judging.who(listed[0])}",
+        code=judging.CODE,
+    )
 
 
 def because(policy: Policy) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from agentlaunch import launch, plan
 from agentlaunch.commands import habits, looking, permission, project, resuming, screen
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import AgentlaunchError, Terminated, UsageError
-from agentlaunch.launch import meanwhile, pull
+from agentlaunch.launch import meanwhile, pull, serving
 from agentlaunch.talk import Answer, Talk
 from agentlaunch.units import format_bytes
 
@@ -163,7 +163,7 @@ def refuse_without_tools(made: plan.LaunchPlan) -> None:
     file = weights.file if weights is not None else None
     ignores = file is not None and file.takes_tools is False and made.wish.agent.needs_tools
     if ignores and not made.wish.skip_proof:
-        raise launch.ignores_tools(made.model.id, made.wish.agent.title)
+        raise serving.ignores_tools(made.model.id, made.wish.agent.title)
 
 
 # ---- the screen ---------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentlaunch.endpoint import without_secrets
 from agentlaunch.engines import llama_cpp_host
 from agentlaunch.engines.presets import Kind
 from agentlaunch.gateway.spec import MODEL_NAMES, Hop, Role, Spec, alone
@@ -60,6 +62,7 @@ HERE = ("localhost", "127.0.0.1", "::1")
 """Never asked through a proxy."""
 
 _NATIVE: Mapping[Kind, str] = {"openrouter": "openrouter", "anthropic": "anthropic"}
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
@@ -162,7 +165,13 @@ def _key_names(spec: Spec) -> dict[str, str]:
 
 def identity(role: Role, position: int, hop: Hop) -> str:
     """The name of a deployment: in response headers, and in what the hooks know of it."""
-    return f"{role}.{position}.{hop.name}"
+    return f"{role}.{position}.{_NOT_PLAIN.sub('-', without_secrets(hop.name))}"
+
+
+def _label(hop: Hop, chain: Iterable[Hop]) -> str:
+    """How people read an endpoint's name: with its model where its chain has the name twice."""
+    is_alone = [other.name for other in chain].count(hop.name) < 2
+    return without_secrets(hop.name) if is_alone else f"{without_secrets(hop.name)}#{hop.model}"
 
 
 def _deployments(spec: Spec) -> Iterator[Document]:
@@ -274,7 +283,7 @@ def _auto_router(spec: Spec) -> Iterable[Document]:
 
 def _hop_facts(spec: Spec) -> Document:
     return {
-        own_id: _facts_of(hop, role, position)
+        own_id: _facts_of(hop, role, position, _label(hop, _chains(spec)[role]))
         for role, position, hop in _places(spec)
         for own_id in _ids(role, position, hop, spec)
     }
@@ -287,10 +296,10 @@ def _ids(role: Role, position: int, hop: Hop, spec: Spec) -> tuple[str, ...]:
     return (own_id, f"{own_id}.alone") if has_two else (own_id,)
 
 
-def _facts_of(hop: Hop, role: Role, position: int) -> Document:
+def _facts_of(hop: Hop, role: Role, position: int, label: str) -> Document:
     price = hop.price
     return {
-        "name": hop.name,
+        "name": label,
         "model": hop.model,
         "role": role,
         "position": position,

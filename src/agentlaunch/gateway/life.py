@@ -32,7 +32,7 @@ from agentlaunch.gateway.package import PACKAGE
 from agentlaunch.gateway.spec import Hop, Spec
 from agentlaunch.progress import Progress, Work
 from agentlaunch.settings import Paths
-from agentlaunch.units import plural
+from agentlaunch.units import format_seconds, plural
 
 FOLDER = "gateway"
 """Below the runtime folder: one folder and one lock file for each of these processes."""
@@ -47,6 +47,7 @@ PORT_TRIES = 2
 
 _ORPHAN = """
 import os, sys
+os.umask(0o077)
 child = os.fork()
 if child == 0:
     os.execv(sys.argv[2], sys.argv[2:])
@@ -262,19 +263,26 @@ def serve(spec: Spec, paths: Paths, *, idle_s: float, start_s: float = START_S) 
     folder = root / whole[:16]
     with contextlib.ExitStack() as held:
         yield from managed.wait_for_lock(held, _lock(folder), what="starting this gateway")
-        found = _look(folder, paths, answer_s=ANSWER_S)
+        found = _look(folder, paths, answer_s=0.0)
         if found is not None:
-            files.private_dir(folder)
-            _take_lease(folder)  # first: it may be about to end
-            if not found.answers and not _is_ready(folder):  # a launch was stopped in its start
-                yield from _wait(found, start_s)
-                _mark_ready(folder)
-            if found.answers or _answers(found.port, ANSWER_S):
-                return replace(found, answers=True, reused=True)
+            _take_lease(files.private_dir(folder))  # before it is asked: it may be about to end
+            if (yield from _is_well(found, start_s)):
+                return replace(found, answers=True, sessions=_sessions(folder), reused=True)
             _end_hanging(found)
         files.private_tree(paths.state, paths.logs)
         running = yield from _start(spec, whole, folder, paths, idle_s, start_s)
     return running
+
+
+def _is_well(found: Running, start_s: float) -> Work[bool]:
+    """Does it answer? One whose launch was stopped while it started is waited for."""
+    if _is_ready(found.folder):
+        return _answers(found.port, ANSWER_S)
+    with contextlib.suppress(EngineFailed):
+        yield from _wait(found, start_s)
+        _mark_ready(found.folder)
+        return True
+    return False
 
 
 def _end_hanging(found: Running) -> None:
@@ -370,7 +378,7 @@ def _furnish(spec: Spec, folder: Path, paths: Paths, idle_s: float) -> None:
     facts = config.facts(
         spec, events=place, status=folder / "status.json", leases=leases, idle_s=idle_s
     )
-    facts |= {"lock": str(_lock(folder)), "log": str(log_path(paths))}
+    facts |= {"lock": str(_lock(folder))}
     files.write_atomic(folder / "config.yaml", config.text(spec).encode())
     files.write_json(folder / "facts.json", facts)
     files.write_atomic(folder / _hooks().name, _hooks().read_bytes())
@@ -383,7 +391,10 @@ def _launch(
     note = folder / "pid"
     note.unlink(missing_ok=True)
     child = process.Background(
-        [sys.executable, "-I", "-c", _ORPHAN, str(note), *argv], log=log, env=environ, cwd=folder
+        [sys.executable, "-I", "-S", "-c", _ORPHAN, str(note), *argv],
+        log=log,
+        env=environ,
+        cwd=folder,
     )
     limit = time.monotonic() + _ORPHAN_S
     while child.poll() is None and time.monotonic() < limit:
@@ -391,6 +402,7 @@ def _launch(
     if child.poll() is None:
         child.kill()
     text = note.read_text("utf-8") if note.is_file() else ""
+    note.unlink(missing_ok=True)
     who = process.identity(int(text)) if text.isdecimal() else None
     if who is None:
         raise _died(log, None)
@@ -399,10 +411,11 @@ def _launch(
 
 def _wait(running: Running, start_s: float) -> Work[None]:
     """Until it answers on its own port; raises `EngineFailed` where it dies or is too slow."""
-    limit = time.monotonic() + start_s
+    begun = time.monotonic()
     log, port = running.log, running.port
     while True:
-        yield Progress("starting the gateway")
+        took_s = time.monotonic() - begun
+        yield Progress("starting the gateway", detail=format_seconds(took_s))
         if not process.is_alive(running.identity):
             raise _died(log, port)
         if _answers(port, LOOK_S):
@@ -414,7 +427,7 @@ def _wait(running: Running, start_s: float) -> Work[None]:
                     f"another program took port {port} before the gateway did",
                     hint="run the same command again",
                 )
-        if time.monotonic() > limit:
+        if took_s > start_s:
             raise EngineFailed(
                 f"the gateway (LiteLLM) did not answer within {start_s:g} s of its start",
                 hint="agentlaunch gateway logs",
@@ -441,12 +454,8 @@ def _last_words(log: Path) -> str:
     """What it died of, as one line: its last error, else its last line."""
     text = _COLOUR.sub("", files.tail(log))
     lines = [line.strip() for line in text.splitlines() if line.strip(" #\t")]
-    for pattern in _ERRORS:
-        found = next((line for line in reversed(lines) if pattern.match(line)), None)
-        if found is not None:
-            break
-    else:
-        found = lines[-1] if lines else ""
+    told = (line for pattern in _ERRORS for line in reversed(lines) if pattern.match(line))
+    found = next(told, lines[-1] if lines else "")
     return found if len(found) <= MOST_WORDS else found[: MOST_WORDS - 1] + "…"
 
 

@@ -38,6 +38,7 @@ LOOK_S = 2.0
 END_S = 30.0
 FORGOTTEN_S = 3600.0
 """A request that has not ended by then is not waited for any more."""
+MOST_USD = 1e9
 RESERVED_OUTPUT_TOKENS = 4096
 """What a request under way is thought to answer, where it asks for more."""
 
@@ -250,7 +251,7 @@ def _cost(row: Document) -> float:
         or row.get("managed") is not True
     ):
         return 0.0
-    return float(value)
+    return float(value) if 0 <= value < MOST_USD else 0.0  # JSON of Python has NaN, too
 
 
 def _day_of(row: Document) -> date | None:
@@ -307,6 +308,8 @@ class Call:
         """The name that it asked for."""
         self.started = self.tried_at = time.monotonic()
         self.reserved_usd = 0.0
+        self.own_id = ""
+        """What began to answer."""
         self.left_out = False
         """A managed hop was left out for the day's money."""
 
@@ -367,7 +370,10 @@ class Gateway:
         """The first of an answer is there: notice when the role goes elsewhere now."""
         hop = self.hops.get(own_id)
         call = self.calls.get(call_id)
-        if hop is None or call is None or not self._is_for_its_role(call.asked, own_id):
+        if hop is None or call is None:
+            return
+        call.own_id = own_id
+        if not self._is_for_its_role(call.asked, own_id):
             return
         place = self._roles[hop["role"]]
         if place.own_id == own_id or call.tried_at < place.changed_at:
@@ -398,46 +404,18 @@ class Gateway:
             return
         self._failures.pop(own_id, None)
         given, cached, written, output = usage
-        self._end(
-            call_id,
-            {
-                "kind": "request",
-                "at": now(),
-                "role": hop["role"],
-                "hop": hop["name"],
-                "model": hop["model"],
-                "input_tokens": given,
-                "cached_tokens": cached,
-                "output_tokens": output,
-                "cost_usd": cost_usd(hop, given, cached, written, output),
-                "managed": hop["managed"],
-                "local": hop["local"],
-                "took_s": took_s,
-                "status": 200,
-            },
-        )
+        spent = cost_usd(hop, given, cached, written, output)
+        self._end(call_id, _row(hop, hop["role"], (given, cached, output), spent, took_s, 200))
 
     def gave_up(self, call_id: str, status: int) -> Call | None:
-        """No hop answered a request; the request, where it was one."""
+        """No hop answered, or the answer broke off: then its estimate counts as its cost."""
         call = self.calls.get(call_id)
         if call is None:
             return None
-        row = {
-            "kind": "request",
-            "at": now(),
-            "role": self._role_of(call.asked),
-            "hop": "",
-            "model": "",
-            "input_tokens": 0,
-            "cached_tokens": 0,
-            "output_tokens": 0,
-            "cost_usd": 0.0,
-            "managed": False,
-            "local": False,
-            "took_s": round(time.monotonic() - call.started, 3),
-            "status": status,
-        }
-        self._end(call_id, row)
+        took_s = round(time.monotonic() - call.started, 3)
+        hop, role = self.hops.get(call.own_id), self._role_of(call.asked)
+        spent = call.reserved_usd if hop else 0.0
+        self._end(call_id, _row(hop, role, (0, 0, 0), spent, took_s, status))
         return call
 
     def _end(self, call_id: str, row: Document) -> None:
@@ -534,6 +512,32 @@ class Gateway:
         for call_id in [each for each, call in list(self.calls.items()) if call.started < old]:
             self.calls.pop(call_id, None)
         return not self.calls and time.monotonic() - self.used_at >= idle_s
+
+
+def _row(
+    hop: Document | None,
+    role: str,
+    tokens: tuple[int, int, int],
+    spent: float | None,
+    took_s: float | None,
+    status: int,
+) -> Document:
+    given, cached, output = tokens
+    return {
+        "kind": "request",
+        "at": now(),
+        "role": role,
+        "hop": hop["name"] if hop else "",
+        "model": hop["model"] if hop else "",
+        "input_tokens": given,
+        "cached_tokens": cached,
+        "output_tokens": output,
+        "cost_usd": spent,
+        "managed": bool(hop and hop["managed"]),
+        "local": bool(hop and hop["local"]),
+        "took_s": took_s,
+        "status": status,
+    }
 
 
 # ---- LiteLLM ----------------------------------------------------------------------------------
@@ -641,22 +645,31 @@ class Hooks(CustomLogger):  # type: ignore[misc]
         traceback_str: str | None = None,
     ) -> Any:
         """No deployment has answered."""
-        kind = type(original_exception).__name__
         status = _status(original_exception)
         call = self.gateway.gave_up(str(request_data.get("litellm_call_id")), status)
-        if call is None or kind == "ContextWindowExceededError":
+        kind = type(original_exception).__name__
+        if call is None or call.own_id or kind == "ContextWindowExceededError":
             return None  # agents know how LiteLLM says that a prompt is too long
         # 402 where money is missing: agents try 429 and 5xx again and again.
-        return refusal(402 if call.left_out else status, self.gateway.why_none(call.asked))
+        status = 402 if call.left_out else status
+        message = self.gateway.why_none(call.asked)
+        with contextlib.suppress(AttributeError):  # /v1/messages shows the fault itself
+            original_exception.message = message  # type: ignore[attr-defined]
+            original_exception.status_code = status  # type: ignore[attr-defined]
+        return refusal(status, message)
 
 
 def _status(fault: Exception) -> int:
-    """503 where LiteLLM has only endpoints that it leaves alone for now: it says 429 itself, and
-    Codex tells its user then that there is much demand."""
-    if type(fault).__name__ == "RouterRateLimitError":
-        return 503
+    """What the client is told: that its request is wrong, or else that nobody is there now.
+
+    LiteLLM itself hands on the 401 of an endpoint, at which agents ask for another key, and says
+    429 while it leaves all alone, of which Codex makes "high demand".
+    """
     status = getattr(fault, "status_code", None)
-    return status if isinstance(status, int) else 500
+    return status if status in _ITS_OWN_FAULT else 503
+
+
+_ITS_OWN_FAULT = (400, 404, 405, 413, 415, 422)
 
 
 def refusal(status: int, message: str) -> Exception:

@@ -57,11 +57,13 @@ class Routes:
 
 
 def routes_of(said: Mapping[str, Value]) -> Routes | None:
-    """The routes of the settings; None where there are none, or an engine is named for this once.
+    """The routes of the settings; None where there are none, or where an engine or a model is named
+    for this once.
 
     Raises `UsageError` for an endpoint that is none.
     """
-    if said["engine"].source in ("flag", "environment") or said[SETTINGS["main"]].value is None:
+    once = any(said[name].source in ("flag", "environment") for name in ("engine", "model"))
+    if once or said[SETTINGS["main"]].value is None:
         return None
     main, small = (
         parse(str(said[name].value or ""), said[name].origin) for name in SETTINGS.values()

@@ -9,30 +9,24 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from agentlaunch import files, managed, process, records, survey
 from agentlaunch.agents.base import Handover, Link, Unset
-from agentlaunch.engines import llama_cpp, llama_cpp_prefixes, remote
-from agentlaunch.engines.base import Served, ServeRequest
+from agentlaunch.engines import remote
+from agentlaunch.engines.base import Served
 from agentlaunch.errors import (
     AgentlaunchError,
-    CheckFailed,
-    ModelUnavailable,
     Refused,
     Terminated,
 )
-from agentlaunch.launch import pull
-from agentlaunch.models import identity, sampling, store
-from agentlaunch.models.refs import parse_ref
-from agentlaunch.plan import Install, LaunchPlan, Places, Prove, Pull, Warm, handover, served_name
+from agentlaunch.launch import serving
+from agentlaunch.plan import LaunchPlan, Places, Prove, Warm, handover
 from agentlaunch.settings import Paths
 from agentlaunch.survey import leftovers
 from agentlaunch.talk import Talk
-from agentlaunch.units import format_seconds
 
 if TYPE_CHECKING:
     from agentlaunch.launch.proving import Proven
@@ -95,21 +89,15 @@ def prepare(
     An engine that is started for it ends after `idle_minutes` without work and sessions. `--yes`
     agrees to no download of more than `max_download_bytes`.
     """
-    limit = max_download_bytes
-    for step in plan.steps:
-        if isinstance(step, Install):
-            _timed(talk, f"installed {step.package.source}", _install(step, talk, paths))
-    for made in (plan, *(plan.hybrid.locals if plan.hybrid is not None else ())):
-        _pull_ours(made, talk, paths, insecure=insecure, limit_bytes=limit)
+    terms = serving.Terms(talk, paths, where, insecure, idle_minutes, max_download_bytes)
+    serving.bring(plan, terms)
     agent = survey.ask_version(survey.find_agent(plan.wish.agent, paths))
     if agent.path is None:
         raise AgentlaunchError(f"{plan.wish.agent.title} is still missing after its installation")
     for code, text in version_remarks(agent):
         talk.warn(text, code=code)
-    with contextlib.ExitStack() as undo:
-        served, plan = _serve(
-            plan, talk, paths, where, idle_minutes, insecure=insecure, limit_bytes=limit, undo=undo
-        )
+    with terms.undo as undo:
+        served, plan = serving.serve(plan, terms)
         plan = dataclasses.replace(plan, agent=agent)
         proven = _prove(plan, served, talk, paths, where)
         promise_s = proven.first_word_s if proven is not None else None
@@ -267,144 +255,6 @@ def write_status(
     )
 
 
-def _install(step: Install, talk: Talk, paths: Paths) -> float:
-    begun = time.monotonic()
-    talk.follow(managed.install(step.package, paths, offline=talk.policy.offline))
-    return time.monotonic() - begun
-
-
-def _pull_ours(
-    plan: LaunchPlan, talk: Talk, paths: Paths, *, insecure: bool, limit_bytes: int | None
-) -> None:
-    """Download what goes into our own store; Ollama fetches by itself when it serves."""
-    if plan.ollama is not None or plan.hybrid is not None:
-        return
-    for step in plan.steps:
-        if isinstance(step, Pull):
-            took = _pull(step, talk, paths, insecure=insecure, limit_bytes=limit_bytes)
-            _timed(talk, f"downloaded {step.ref}", took)
-
-
-def _pull(
-    step: Pull, talk: Talk, paths: Paths, *, insecure: bool, limit_bytes: int | None
-) -> float:
-    begun = time.monotonic()
-    pull.refuse_offline(step.ref, talk)
-    found = pull.look(
-        step.ref, paths, None, facts=None, insecure=insecure, size_bytes=step.size_bytes
-    )
-    pull.run(found, talk, paths, limit_bytes=limit_bytes)
-    return time.monotonic() - begun
-
-
-def _serve(
-    plan: LaunchPlan,
-    talk: Talk,
-    paths: Paths,
-    where: Places,
-    idle_minutes: int,
-    *,
-    insecure: bool,
-    limit_bytes: int | None,
-    undo: contextlib.ExitStack,
-) -> tuple[Served, LaunchPlan]:
-    """The model answers: where, and by the plan as it came true. `undo` gets what takes it back."""
-    begun = time.monotonic()
-    if plan.hybrid is not None:
-        from agentlaunch.launch import gateway
-
-        def local(made: LaunchPlan) -> Served:
-            served, _as_served = _serve(
-                made, talk, paths, where, idle_minutes, insecure=insecure,
-                limit_bytes=limit_bytes, undo=undo,
-            )  # fmt: skip
-            return served
-
-        return gateway.serve(plan, plan.hybrid, talk, paths, where, idle_minutes, local)
-    if plan.ollama is not None:
-        from agentlaunch.launch import (
-            ollama,  # its rooms cost milliseconds that others need not pay
-        )
-
-        served, plan = ollama.serve(
-            plan, plan.ollama, talk, paths, insecure=insecure, limit_bytes=limit_bytes, undo=undo
-        )
-        _refuse_without_tools(plan, served)
-        return served, plan
-    if plan.remote is not None:
-        served = talk.follow(
-            remote.Remote(plan.remote, plan.wish.agent.wires).serve(
-                ServeRequest(plan.model.id, None, plan.context.engine_tokens)
-            )
-        )
-        _refuse_without_tools(plan, served)
-        talk.say(f"{plan.remote.url} serves {served.endpoint.model}")
-        return served, plan
-    request = _request(plan, paths)
-    engine = llama_cpp.LlamaCpp(
-        paths, llama_cpp.Timing(idle_s=60.0 * idle_minutes), _kept(plan, where)
-    )
-    served = talk.follow(engine.serve(request))
-    took = format_seconds(time.monotonic() - begun)
-    if served.reused:
-        others = f", shared with {served.sessions} running" if served.sessions else ""
-        talk.say(f"{served.endpoint.model} is loaded already: reused{others} ({took})")
-    else:
-        talk.say(f"loaded {served.endpoint.model} with {served.context_tokens:,} tokens ({took})")
-    _refuse_without_tools(plan, served)
-    if request.path is not None:
-        served = dataclasses.replace(served, digest=identity.digest_of(request.path))
-    return served, plan
-
-
-def _kept(plan: LaunchPlan, where: Places) -> llama_cpp_prefixes.Keep | None:
-    """What is read of this agent's prompt, in this tier and folder, is kept for the next launch."""
-    wish = plan.wish
-    if not wish.saved_prefixes_bytes:
-        return None
-    name = llama_cpp_prefixes.name_of(wish.agent.name, plan.context.tier.name, str(where.project))
-    return llama_cpp_prefixes.Keep(name, wish.saved_prefixes_bytes)
-
-
-def _refuse_without_tools(plan: LaunchPlan, served: Served) -> None:
-    ignores = served.tools is False and plan.wish.agent.needs_tools
-    if ignores and not plan.wish.skip_proof:
-        raise ignores_tools(served.endpoint.model, plan.wish.agent.title)
-
-
-def ignores_tools(model: str, agent: str) -> CheckFailed:
-    """The end for a model whose chat template drops tools without a word."""
-    return CheckFailed(
-        f"the chat template of {model} ignores tools, so {agent} could not read or change a file",
-        hint="choose another model (`agentlaunch models`), or add --skip-proof to try anyway",
-        code="template-ignores-tools",
-    )
-
-
-def _request(plan: LaunchPlan, paths: Paths) -> ServeRequest:
-    path: Path | None = None
-    projector: Path | None = None
-    if plan.model.weights is not None and plan.model.weights.path is not None:
-        path, projector = plan.model.weights.path, plan.model.weights.projector
-    else:
-        ref = parse_ref(plan.model.id)
-        found = store.find_stored(store.stores(paths, os.environ), ref)
-        if found is None:
-            raise ModelUnavailable(
-                f"{plan.model.id} is not in any store here",
-                hint=f"agentlaunch models pull {plan.model.id}",
-            )
-        path, projector = found.model_path, found.projector_path
-    return ServeRequest(
-        model=served_name(plan.model.id),
-        path=path,
-        context_tokens=plan.context.engine_tokens,
-        kv_cache_type=plan.context.kv_cache_type,
-        projector=projector,
-        tuning=sampling.for_model(plan.model.id),
-    )
-
-
 def write_files(given: Handover, paths: Paths) -> None:
     """Write what the agent is pointed at, for this user alone; seeds only where nothing is yet."""
     for file in given.files:
@@ -440,7 +290,3 @@ def sweep(paths: Paths) -> None:
                 shutil.rmtree(file)
             else:
                 file.unlink(missing_ok=True)
-
-
-def _timed(talk: Talk, text: str, seconds: float) -> None:
-    talk.say(f"{text} ({format_seconds(seconds)})")

@@ -17,6 +17,8 @@ from agentlaunch.errors import Refused
 from agentlaunch.gateway import events, life, status_line
 from agentlaunch.gateway.package import VERSION
 from agentlaunch.gateway.spec import MODEL_NAMES, Hop, Spec
+from agentlaunch.launch import serving
+from agentlaunch.launch.serving import Terms
 from agentlaunch.plan import GATEWAY, Hybrid, LaunchPlan, Places, PlannedHop, Roles
 from agentlaunch.plan.hybrid import WIRES
 from agentlaunch.records import Records
@@ -32,13 +34,7 @@ Serve = Callable[[LaunchPlan], Served]
 
 
 def serve(
-    plan: LaunchPlan,
-    hybrid: Hybrid,
-    talk: Talk,
-    paths: Paths,
-    where: Places,
-    idle_minutes: int,
-    local: Serve,
+    plan: LaunchPlan, hybrid: Hybrid, terms: Terms, local: Serve
 ) -> tuple[Served, LaunchPlan]:
     """The gateway that routes these chains, found or started; the plan knows its status line.
 
@@ -47,10 +43,9 @@ def serve(
     """
     served = {id(made): local(made) for made in hybrid.locals}
     spec = spec_of(hybrid, lambda made: served[id(made)])
-    found = talk.follow(life.serve(spec, paths, idle_s=60.0 * idle_minutes))
-    talk.say(f"the gateway at {found.url} routes {_shown(spec)}")
-    _tell_switches(talk, paths)
-    roles = dataclasses.replace(roles_of(plan, found), own_status_line=_users_own(plan, where))
+    found = _run(spec, terms)
+    own_line = _users_own(plan, terms.where)
+    roles = dataclasses.replace(roles_of(plan, found), own_status_line=own_line)
     first = hybrid.chains["main"][0]
     tools = served[id(first.local)].tools if first.local is not None else None
     result = Served(
@@ -63,6 +58,22 @@ def serve(
         digest=_digest(spec),
     )
     return result, dataclasses.replace(plan, roles=roles, url=found.url)
+
+
+def start(plan: LaunchPlan, terms: Terms) -> life.Running:
+    """The gateway of a plan by itself, without an agent; everything that it needs is brought."""
+    if plan.hybrid is None:
+        raise ValueError("a plan without a gateway")
+    serving.bring(plan, terms)
+    served = {id(made): serving.serve(made, terms)[0] for made in plan.hybrid.locals}
+    return _run(spec_of(plan.hybrid, lambda made: served[id(made)]), terms)
+
+
+def _run(spec: Spec, terms: Terms) -> life.Running:
+    found = terms.talk.follow(life.serve(spec, terms.paths, idle_s=60.0 * terms.idle_minutes))
+    terms.talk.say(f"the gateway at {found.url} routes {_shown(spec)}")
+    _tell_switches(terms.talk, terms.paths)
+    return found
 
 
 def running(

@@ -37,6 +37,9 @@ def test_it_is_routed_by_the_variables_that_its_documentation_names() -> None:
     assert {name: value for name, value in handover.env.items() if value is not UNSET} == {
         "GOOSE_PROVIDER": "openai",
         "GOOSE_MODEL": "local-model",
+        "GOOSE_FAST_MODEL": "local-model",
+        "GOOSE_SUBAGENT_PROVIDER": "openai",
+        "GOOSE_SUBAGENT_MODEL": "local-model",
         "GOOSE_PLANNER_PROVIDER": "openai",
         "GOOSE_PLANNER_MODEL": "local-model",
         "GOOSE_PLANNER_CONTEXT_LIMIT": "65536",

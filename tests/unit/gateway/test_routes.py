@@ -74,9 +74,10 @@ def test_routes_say_both_chains_and_who_helps() -> None:
 
 
 @pytest.mark.parametrize("source", ["flag", "environment"])
-def test_an_engine_that_is_named_for_once_comes_before_the_routes(source: str) -> None:
+@pytest.mark.parametrize("name", ["engine", "model"])
+def test_what_is_named_for_once_comes_before_the_routes(name: str, source: str) -> None:
     rows = said(routes__main="hosted, local")
-    rows["engine"] = Value("embedded", source, "--engine")  # type: ignore[arg-type] # both are
+    rows[name] = Value("x", source, "there")  # type: ignore[arg-type] # both are sources
     assert routes_of(rows) is None
-    rows["engine"] = Value("embedded", "user", "config.toml")
+    rows[name] = Value("x", "user", "config.toml")
     assert routes_of(rows) is not None

@@ -1,0 +1,174 @@
+"""Bring what a plan needs, and make its model answer: environments, downloads, the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentlaunch import managed
+from agentlaunch.engines import llama_cpp, llama_cpp_prefixes, remote
+from agentlaunch.engines.base import Served, ServeRequest
+from agentlaunch.errors import CheckFailed, ModelUnavailable
+from agentlaunch.launch import pull
+from agentlaunch.models import identity, sampling, store
+from agentlaunch.models.refs import parse_ref
+from agentlaunch.plan import Install, LaunchPlan, Places, Pull, served_name
+from agentlaunch.settings import Paths
+from agentlaunch.talk import Talk
+from agentlaunch.units import format_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a plan is done: who is told, where things lie, what was agreed to."""
+
+    talk: Talk
+    paths: Paths
+    where: Places
+    insecure: bool = False
+    idle_minutes: int = 15
+    """Without work and sessions an engine that is started for it ends then."""
+    limit_bytes: int | None = None
+    """`--yes` agrees to no larger download."""
+    undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """Gets what takes back what was loaded."""
+
+
+def bring(plan: LaunchPlan, terms: Terms) -> None:
+    """Install and download what is missing; what Ollama is to have, it fetches when it serves."""
+    for step in plan.steps:
+        if isinstance(step, Install):
+            begun = time.monotonic()
+            offline = terms.talk.policy.offline
+            terms.talk.follow(managed.install(step.package, terms.paths, offline=offline))
+            _timed(terms.talk, f"installed {step.package.source}", time.monotonic() - begun)
+    for made in plan.hybrid.locals if plan.hybrid is not None else (plan,):
+        if made.ollama is None:
+            _download(made, terms)
+
+
+def _download(plan: LaunchPlan, terms: Terms) -> None:
+    talk = terms.talk
+    for step in plan.steps:
+        if isinstance(step, Pull):
+            begun = time.monotonic()
+            pull.refuse_offline(step.ref, talk)
+            found = pull.look(
+                step.ref,
+                terms.paths,
+                None,
+                facts=None,
+                insecure=terms.insecure,
+                size_bytes=step.size_bytes,
+            )
+            pull.run(found, talk, terms.paths, limit_bytes=terms.limit_bytes)
+            _timed(talk, f"downloaded {step.ref}", time.monotonic() - begun)
+
+
+def serve(plan: LaunchPlan, terms: Terms) -> tuple[Served, LaunchPlan]:
+    """The model answers: where, and by the plan as it came true."""
+    if plan.hybrid is not None:
+        from agentlaunch.launch import gateway  # rooms that cost milliseconds others need not pay
+
+        return gateway.serve(plan, plan.hybrid, terms, lambda made: serve(made, terms)[0])
+    if plan.ollama is not None:
+        from agentlaunch.launch import ollama
+
+        served, plan = ollama.serve(
+            plan,
+            plan.ollama,
+            terms.talk,
+            terms.paths,
+            insecure=terms.insecure,
+            limit_bytes=terms.limit_bytes,
+            undo=terms.undo,
+        )
+    elif plan.remote is not None:
+        served = terms.talk.follow(
+            remote.Remote(plan.remote, plan.wish.agent.wires).serve(
+                ServeRequest(plan.model.id, None, plan.context.engine_tokens)
+            )
+        )
+    else:
+        served = _embedded(plan, terms)
+    _refuse_without_tools(plan, served)
+    if plan.remote is not None:
+        terms.talk.say(f"{plan.remote.url} serves {served.endpoint.model}")
+    return served, plan
+
+
+def _embedded(plan: LaunchPlan, terms: Terms) -> Served:
+    begun = time.monotonic()
+    request = _request(plan, terms.paths)
+    engine = llama_cpp.LlamaCpp(
+        terms.paths,
+        llama_cpp.Timing(idle_s=60.0 * terms.idle_minutes),
+        _kept(plan, terms.where),
+    )
+    served = terms.talk.follow(engine.serve(request))
+    took = format_seconds(time.monotonic() - begun)
+    if served.reused:
+        others = f", shared with {served.sessions} running" if served.sessions else ""
+        terms.talk.say(f"{served.endpoint.model} is loaded already: reused{others} ({took})")
+    else:
+        tokens = served.context_tokens
+        terms.talk.say(f"loaded {served.endpoint.model} with {tokens:,} tokens ({took})")
+    if request.path is not None:
+        served = dataclasses.replace(served, digest=identity.digest_of(request.path))
+    return served
+
+
+def _kept(plan: LaunchPlan, where: Places) -> llama_cpp_prefixes.Keep | None:
+    """What is read of this agent's prompt, in this tier and folder, is kept for the next launch."""
+    wish = plan.wish
+    if not wish.saved_prefixes_bytes:
+        return None
+    name = llama_cpp_prefixes.name_of(wish.agent.name, plan.context.tier.name, str(where.project))
+    return llama_cpp_prefixes.Keep(name, wish.saved_prefixes_bytes)
+
+
+def _refuse_without_tools(plan: LaunchPlan, served: Served) -> None:
+    ignores = served.tools is False and plan.wish.agent.needs_tools
+    if ignores and not plan.wish.skip_proof:
+        raise ignores_tools(served.endpoint.model, plan.wish.agent.title)
+
+
+def ignores_tools(model: str, agent: str) -> CheckFailed:
+    """The end for a model whose chat template drops tools without a word."""
+    return CheckFailed(
+        f"the chat template of {model} ignores tools, so {agent} could not read or change a file",
+        hint="choose another model (`agentlaunch models`), or add --skip-proof to try anyway",
+        code="template-ignores-tools",
+    )
+
+
+def _request(plan: LaunchPlan, paths: Paths) -> ServeRequest:
+    path: Path | None = None
+    projector: Path | None = None
+    if plan.model.weights is not None and plan.model.weights.path is not None:
+        path, projector = plan.model.weights.path, plan.model.weights.projector
+    else:
+        ref = parse_ref(plan.model.id)
+        found = store.find_stored(store.stores(paths, os.environ), ref)
+        if found is None:
+            raise ModelUnavailable(
+                f"{plan.model.id} is not in any store here",
+                hint=f"agentlaunch models pull {plan.model.id}",
+            )
+        path, projector = found.model_path, found.projector_path
+    return ServeRequest(
+        model=served_name(plan.model.id),
+        path=path,
+        context_tokens=plan.context.engine_tokens,
+        kv_cache_type=plan.context.kv_cache_type,
+        projector=projector,
+        tuning=sampling.for_model(plan.model.id),
+    )
+
+
+def _timed(talk: Talk, text: str, seconds: float) -> None:
+    talk.say(f"{text} ({format_seconds(seconds)})")
