@@ -128,7 +128,10 @@ def full(session: nox.Session) -> None:
     session.notify("servers")
     _prepare(session, "test")
     session.install("pipx")
-    session.run("pytest", "tests/unit", "tests/contract", "tests/startup", *session.posargs)
+    long = {**os.environ, "AGENTLAUNCH_TEST_LONG": "1"}
+    session.run(
+        "pytest", "tests/unit", "tests/contract", "tests/startup", *session.posargs, env=long
+    )
     home = Path(session.create_tmp()) / "pipx"
     shutil.rmtree(home, ignore_errors=True)
     env = {"PIPX_HOME": str(home / "home"), "PIPX_BIN_DIR": str(home / "bin")}

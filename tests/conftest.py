@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+LONG = "AGENTLAUNCH_TEST_LONG"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """More of the same kind runs in the long matrix alone."""
+    if os.environ.get(LONG):
+        return
+    skip = pytest.mark.skip(reason="long: run `nox -s full`")
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(skip)
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,7 @@ from agentlaunch.settings import Paths
 from agentlaunch.settings import paths as settings_paths
 from agentlaunch.talk import Policy, Talk
 from bench_server import Answer, BenchServer, Body, events
+from longer import beyond
 from places import as_words, paths_below
 from waiting import wait_until
 
@@ -144,6 +145,7 @@ def test_an_engine_that_runs_is_measured_as_it_is_and_goes_on(paths: Paths) -> N
     assert (after.identity, after.sessions) == (before.identity, 0)
 
 
+@pytest.mark.long
 def test_a_session_of_another_on_the_engine_is_told_and_kept(paths: Paths) -> None:
     model = small_model.small_model()
     engine = LlamaCpp(paths)
@@ -194,6 +196,7 @@ def test_ctrl_c_leaves_no_engine(paths: Paths, word: str) -> None:
     assert left == [".lock"]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("paths")
 def test_what_was_measured_is_told_to_a_person(capsys: pytest.CaptureFixture[str]) -> None:
     talk = Talk(Policy())
@@ -430,7 +433,7 @@ def test_the_clock_counts_to_the_first_and_to_the_last_token(
     assert run.decode_tokens == 16
 
 
-@pytest.mark.parametrize("wire", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("wire", beyond(["openai_chat", "anthropic_messages"], "openai_chat"))
 def test_the_real_engine_says_on_each_wire_what_the_clock_needs(paths: Paths, wire: Wire) -> None:
     request = ServeRequest("m", small_model.small_model(), 2048)
     served = finish(LlamaCpp(paths).serve(request))
@@ -600,6 +603,7 @@ def test_the_engine_is_not_installed_without_a_yes(nowhere: Paths) -> None:
     assert not (nowhere.managed).exists()
 
 
+@pytest.mark.long
 def test_a_measurement_that_cannot_be_kept_is_told_all_the_same(
     paths: Paths, mocker: MockerFixture
 ) -> None:

@@ -27,6 +27,7 @@ from agentlaunch.proof.check import Budget, Check
 from agentlaunch.proof.dialogue import System, Tool, User
 from agentlaunch.proof.exchange import Exchange, two_turns
 from agentlaunch.proof.recording import Recording
+from longer import beyond
 from wire_replies import Reply
 from wire_server import WireServer, overflow, refuse
 
@@ -287,7 +288,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         engine.stop(found.key, force=True)
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", beyond(WIRES, "anthropic_messages"))
 def test_the_real_engine_counts_exactly_and_finds_the_second_turn_in_its_cache(
     served: Served, wire: Wire
 ) -> None:
@@ -302,7 +303,7 @@ def test_the_real_engine_counts_exactly_and_finds_the_second_turn_in_its_cache(
     assert reads.measured["share"] > 0.9
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", beyond(WIRES, "anthropic_messages"))
 def test_the_real_engine_is_no_false_alarm_where_it_does_not_count(
     served: Served, wire: Wire
 ) -> None:
@@ -312,7 +313,7 @@ def test_the_real_engine_is_no_false_alarm_where_it_does_not_count(
     assert (check.status, check.measured["how"]) == ("ok", "estimated")
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", beyond(WIRES, "anthropic_messages"))
 def test_the_real_engine_refuses_what_does_not_fit(served: Served, wire: Wire) -> None:
     recorded = recording(wire, 600)
     found = asked(served.endpoint, recorded)

@@ -291,7 +291,7 @@ def test_an_ollama_with_the_word_gets_its_key_and_serves(
         ("LMStudioo", "did you mean --engine lmstudio?"),
         ("olama", "did you mean --engine ollama?"),
         ("openruoter", "did you mean --engine openrouter?"),
-        ("quux", "engines: embedded, ollama, llama-server"),
+        ("quux", "engines: embedded, ollama, hosted, llama-server"),
     ],
 )
 def test_a_typing_error_in_an_engine_is_mended(

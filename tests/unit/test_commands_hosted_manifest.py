@@ -10,8 +10,10 @@ import pytest
 
 import schemas
 from agentlaunch.cli import main
+from agentlaunch.hosted.serving import TARGETS
 
 CODER = "Qwen/Qwen3-Coder-30B-A3B-Instruct-FP8"
+BIG = "Qwen/Qwen3-Coder-480B-A35B-Instruct"
 UNKNOWN = ("--model", "acme/Coder-9000")
 
 
@@ -59,10 +61,10 @@ def test_whole_experts_and_the_cache_go_into_the_manifest(
 ) -> None:
     found = _serving(
         capsys, "--model", "qwen3-coder:480b", "--gpu", "H200", "--kv-cache", "fp8",
-        "--context", "64k", "--served-name", "al-main",
+        "--context", "128k", "--served-name", "al-main",
     )  # fmt: skip
     assert _split(found) == ("H200", 8, 1, 1, ["--enable-expert-parallel"])
-    assert (found["kv_cache_dtype"], found["context_tokens"]) == ("fp8", 65_536)
+    assert (found["kv_cache_dtype"], found["context_tokens"]) == ("fp8", 131_072)
     assert found["served_name"] == "al-main"
 
 
@@ -72,14 +74,14 @@ def test_a_layout_that_is_said_is_taken(capsys: pytest.CaptureFixture[str]) -> N
     found = [
         _split(_serving(capsys, *args))
         for args in (
-            (*big, "--tensor-parallel", "4", "--pipeline-parallel", "2"),
+            (*big, "--tensor-parallel", "4", "--kv-cache", "fp8", "--context", "64k"),
             (*big, "--tensor-parallel", "8"),
             (*small, "--tensor-parallel", "2", "--replicas", "3"),
             (*small, "--replicas", "2"),
         )
     ]
     assert found == [
-        ("H200", 4, 2, 1, []),
+        ("H200", 4, 1, 1, []),
         ("H200", 8, 1, 1, ["--enable-expert-parallel"]),
         ("H100", 2, 1, 3, []),
         ("H100", 1, 1, 2, []),
@@ -138,7 +140,7 @@ def test_an_unknown_model_is_served_as_it_is_said(capsys: pytest.CaptureFixture[
         "tool_parser": "hermes",
         "reasoning_parser": "deepseek_r1",
         "max_sessions": 4,
-        "weights_bytes": 0,
+        "weights_bytes": None,
         "kv_cache_dtype": "auto",
         "extra_args": [],
     }
@@ -212,8 +214,8 @@ def test_a_file_holds_the_same_and_is_for_everybody_to_read(
     assert said.out == ""
     assert said.err.splitlines() == [
         f"wrote {place}: {CODER} as qwen3-coder-30b, 1 replica of 1 x H100",
-        f"next: kubectl apply -f '{place}'",
-        "then: agentlaunch hosted status --name qwen3-coder-30b",
+        "next: its first lines say how the key is made, how it is started and how the agents are "
+        "pointed at it",
     ]
 
 
@@ -244,26 +246,23 @@ def test_a_place_that_cannot_hold_a_file_is_refused(
     ]
 
 
-@pytest.mark.parametrize(
-    ("target", "command"),
-    [
-        ("compose", "docker compose -f out up -d"),
-        ("kubernetes", "kubectl apply -f out"),
-        ("production-stack", "helm install vllm vllm/vllm-stack -f out"),
-        ("kserve", "kubectl apply -f out"),
-        ("ray", "serve run out"),
-        ("skypilot", "sky serve up out"),
-    ],
-)
-def test_every_target_says_what_takes_its_file(
-    target: str,
-    command: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_gets_the_model_and_its_parser(
+    target: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    args = ["hosted", "manifest", "--target", target, "--model", "gpt-oss:20b", "--output", "out"]
-    assert main(args) == 0
-    assert f"next: {command}" in capsys.readouterr().err.splitlines()
-    assert "openai/gpt-oss-20b" in Path("out").read_text()
+    code, document = _document(capsys, "--target", target, "--model", "qwen3-coder:30b")
+    assert code == 0
+    text = document["data"]["text"]
+    assert all(word in text for word in (CODER, "qwen3-coder-30b", "qwen3_coder", "131072"))
+
+
+def test_a_model_over_machines_goes_to_a_target_that_has_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = ("--model", BIG, "--gpu", "H200")
+    status, document = _document(capsys, "--target", "kubernetes", *args)
+    assert (status, document["error"]["code"]) == (5, "needs-one-machine")
+    status, document = _document(capsys, "--target", "kserve", *args)
+    assert (status, _split(document["data"]["serving"])) == (0, ("H200", 8, 2, 1, []))
+    assert main(["hosted", "plan", *args]) == 0
+    assert "hosted manifest --target kserve " in capsys.readouterr().err

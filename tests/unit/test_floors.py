@@ -24,6 +24,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "context",
             "endpoint",
             "keys",
+            "launches",
             "policy",
             "user_file",
         }

@@ -18,6 +18,7 @@ from agentlaunch.gateway import config as configuration
 from agentlaunch.gateway import events, life, status_line
 from agentlaunch.gateway.package import VERSION
 from agentlaunch.gateway.spec import MODEL_NAMES, Spec
+from agentlaunch.gateway.state import Stop
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_tokens, plural
@@ -115,11 +116,11 @@ def _draw_one(talk: Talk, row: life.Running, now: Mapping[str, Any]) -> None:
         talk.answer("small work goes along the main chain")
 
 
-def _is_here(stop: life.Stop, place: Mapping[str, Any] | None) -> bool:
+def _is_here(stop: Stop, place: Mapping[str, Any] | None) -> bool:
     return place is not None and (place.get("hop"), place.get("model")) == (stop.name, stop.model)
 
 
-def _about(stop: life.Stop) -> str:
+def _about(stop: Stop) -> str:
     where = "this machine" if stop.local else stop.host + (", managed" if stop.managed else "")
     return f"{stop.model} on {where}, {format_tokens(stop.context_tokens)} tokens"
 
@@ -157,7 +158,7 @@ def _as_json(row: life.Running, now: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _stop_json(stop: life.Stop, place: Mapping[str, Any] | None) -> dict[str, Any]:
+def _stop_json(stop: Stop, place: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "name": stop.name,
         "model": stop.model,

@@ -66,7 +66,7 @@ def ollama_for(talk: Talk, errand: str, *, allowed: str | None, once: bool = Fal
     sentence. Raises `Refused` after a no, and what `survey.look_at_ollama` raises.
     """
     url = survey.ollama_url(os.environ)
-    ruling.place(ruling.here(), url)
+    ruling.place(url, "ollama")
     if not once and not _has_word(allowed, url):
         _permit_errand(talk, errand, allowed, url)
     return survey.look_at_ollama(os.environ, keyed=True)

@@ -19,12 +19,19 @@ from urllib.parse import urlsplit
 from agentlaunch.endpoint import without_secrets
 from agentlaunch.engines import llama_cpp_host
 from agentlaunch.engines.presets import Kind
+from agentlaunch.gateway import account, answering
 from agentlaunch.gateway.spec import MODEL_NAMES, Hop, Role, Spec, alone
 
 Document = dict[str, Any]
 
 HOOKS = "litellm_hooks.instance"
 """Our part of LiteLLM's process: the file of this name lies beside the configuration."""
+CODE: Mapping[str, Path] = {
+    "account": Path(account.__file__),
+    "answering": Path(answering.__file__),
+    "host": Path(llama_cpp_host.__file__),
+}
+"""The stand-alone files that it loads at its start."""
 GATEWAY_KEY = "AL_GATEWAY_KEY"
 FACTS = "AL_GATEWAY_FACTS"
 """The path of the file that `litellm_hooks` reads."""
@@ -106,8 +113,11 @@ def child_environment(spec: Spec, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def fingerprint(spec: Spec) -> str:
-    """Which gateway this is: another chain, address, key or cap is another one."""
-    parts = [document(spec), sorted(environment(spec).items()), _hop_facts(spec), *_cap(spec)]
+    """Which gateway this is: another chain, address, key, cap or code of ours is another one."""
+    code = [path.read_text("utf-8") for path in CODE.values()]
+    parts = [
+        document(spec), sorted(environment(spec).items()), _hop_facts(spec), *_cap(spec), code,
+    ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -124,7 +134,7 @@ def facts(spec: Spec, *, events: Path, status: Path, leases: Path, idle_s: float
         "events": str(events),
         "state": str(status),
         "leases": str(leases),
-        "leases_code": str(llama_cpp_host.__file__),
+        "code": {name: str(path) for name, path in CODE.items()},
         "idle_s": idle_s,
         "cap_usd": cap_usd,
         "cap_origin": cap_origin,
@@ -293,7 +303,7 @@ def _ids(role: Role, position: int, hop: Hop, spec: Spec) -> tuple[str, ...]:
     """The deployments of an endpoint: the first of a chain has one more, where none follows it."""
     own_id = identity(role, position, hop)
     has_two = position == 1 and not _is_routed(role, spec)
-    return (own_id, f"{own_id}.alone") if has_two else (own_id,)
+    return (own_id, f"{own_id}{answering.ALONE}") if has_two else (own_id,)
 
 
 def _facts_of(hop: Hop, role: Role, position: int, label: str) -> Document:

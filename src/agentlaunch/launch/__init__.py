@@ -10,10 +10,11 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from agentlaunch import files, managed, process, records, survey
+from agentlaunch import files, launches, managed, process, records, survey
 from agentlaunch.agents.base import Handover, Link, Unset
 from agentlaunch.engines import remote
 from agentlaunch.engines.base import Served
@@ -204,6 +205,8 @@ def hand_over(ready: Ready, talk: Talk, paths: Paths, status_file: Path | None) 
         choice["path"] = str(weights.path)
     with contextlib.suppress(Refused, OSError):  # comfort: forgetting it stops no launch
         records.Records(paths.state).remember("choices", "last", choice)
+    with contextlib.suppress(Refused, OSError):
+        launches.append(paths.state, _logged(ready))
     if status_file is not None:
         write_status(
             status_file, "handed-over", None, agent=agent.name, model=model, plan=ready.plan
@@ -216,6 +219,23 @@ def hand_over(ready: Ready, talk: Talk, paths: Paths, status_file: Path | None) 
             talk.say(f"the engine reads the prompt of {agent.title} while that starts")
     talk.say(f"handing over to {agent.title}")
     process.become(ready.handover.argv, child_environment(ready.handover, os.environ))
+
+
+def _logged(ready: Ready) -> launches.Launch:
+    """What is written down of a launch, for who asks later what was used."""
+    made, endpoint = ready.plan, ready.served.endpoint
+    facts = made.remote
+    return launches.Launch(
+        at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        agent=made.wish.agent.name,
+        model=endpoint.model,
+        model_id=made.model.id,
+        engine=facts.kind if facts is not None else ready.served.engine,
+        url=facts.url if facts is not None else None,
+        local=endpoint.is_loopback,
+        managed=facts is not None and facts.preset is not None and facts.preset.hosted,
+        project=str(here()),
+    )
 
 
 def child_environment(given: Handover, environ: Mapping[str, str]) -> dict[str, str]:

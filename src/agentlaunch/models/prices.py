@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+_DATE = re.compile(r"-20\d{2}-?\d{2}-?\d{2}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,66 @@ class Price:
         return (total + output_tokens * self.output_usd) / 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class Equivalent:
+    """What a seller of open models asks for a model that runs here."""
+
+    seller: str
+    name: str
+    """Under which it is sold."""
+    price: Price
+    same: bool
+    """The same weights; else the stated reference, since nobody in the table sells these."""
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.seller}"
+
+
 def find(kind: str, model: str) -> Price | None:
-    """What a managed service asks for a model; None where that is not known."""
-    return None
+    """What a managed service (`anthropic`, `openai`, `openrouter`) asks for a model; None where the
+    table does not know. Nothing is guessed but that a name with a date costs what it costs without.
+
+    OpenRouter asks what the maker asks; of open models it says the price itself.
+    """
+    name, _colon, variant = model.partition(":")
+    if kind == "openrouter":
+        if variant == "free":
+            return Price(0.0, 0.0, source="free at OpenRouter")
+        kind, _slash, name = name.partition("/")
+        name = re.sub(r"(?<=\d)\.(?=\d)", "-", name) if kind == "anthropic" else name
+    served = _table()["served"].get(kind, {})
+    row = served.get(name) or served.get(_DATE.sub("", name))
+    return _price(row) if row is not None else None
+
+
+def equivalent(model_id: str) -> Equivalent:
+    """What a managed service would have asked for a model of one's own."""
+    table = _table()
+    sold = table["sold"]
+    row = sold.get(model_id) or sold.get(model_id.removesuffix(":latest"))
+    same = row is not None
+    row = row or sold[table["reference"]]
+    return Equivalent(row["seller"], row["name"], _price(row), same)
+
+
+def source() -> str:
+    """Where the table comes from, with its date."""
+    table = _table()
+    return f"{table['source']} of {table['date']}"
+
+
+def _price(row: Mapping[str, Any]) -> Price:
+    return Price(
+        row["input_usd"],
+        row["output_usd"],
+        row.get("cached_input_usd"),
+        row.get("cache_write_usd"),
+        source(),
+    )
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    place = resources.files("agentlaunch.models").joinpath("prices.json")
+    table: dict[str, Any] = json.loads(place.read_text("utf-8"))
+    return table

@@ -19,6 +19,10 @@ from agentlaunch.policy.rules import (
     RuleName,
 )
 
+MOST_ENTRIES = 500
+LONGEST_ENTRY = 200
+"""Lists beyond these would make every launch slow; no name is as long."""
+
 _AGENT = re.compile(r"([^\s<>=!~,]+)\s*(.*)")
 _DOLLARS = re.compile(r"\$?\s*([0-9]+(?:\.[0-9]+)?)\s*(?:USD)?", re.IGNORECASE)
 _WORDS = 'a list of texts, such as {name} = ["{example}"]; an empty one allows nothing'
@@ -125,10 +129,14 @@ def _list(name: RuleName, raw: object, origin: str, key: str, words: Words) -> t
     way_out = _WORDS.format(name=key, example=_EXAMPLES[name])
     if not isinstance(raw, list):
         raise _refused(origin, f"{key} is no list", way_out)
+    if len(raw) > MOST_ENTRIES:
+        raise _refused(origin, f"{key} has more than {MOST_ENTRIES} entries", "use patterns")
     rows = []
     for number, word in enumerate(raw, 1):
         if not isinstance(word, str) or not word.strip() or not word.isprintable():
             raise _refused(origin, f"{key}: its entry {number} is no text", way_out)
+        if len(word) > LONGEST_ENTRY:
+            raise _refused(origin, f"{key}: its entry {number} is too long", way_out)
         try:
             rows.append(_word(name, word.strip(), words))
         except ValueError as error:

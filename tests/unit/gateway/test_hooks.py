@@ -6,15 +6,17 @@ import asyncio
 import json
 import os
 import stat
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentlaunch.gateway import config, events, litellm_hooks
+from agentlaunch.gateway import account, answering, config, events, litellm_hooks
+from agentlaunch.gateway.account import Ledger
+from agentlaunch.gateway.answering import Gateway
 from agentlaunch.gateway.events import Request, Switch
-from agentlaunch.gateway.litellm_hooks import Gateway, Ledger
 from agentlaunch.gateway.spec import Hop, Spec
 from agentlaunch.models.prices import Price
 
@@ -202,6 +204,24 @@ def test_a_switch_and_the_return_are_noticed_once_each_with_their_reasons(tmp_pa
         ("APIConnectionError", 500, "Connection error.", "h refused the connection"),
         ("APIConnectionError", 500, "All connection attempts failed", "h refused the connection"),
         ("InternalServerError", 500, "Server disconnected", "h broke the connection off"),
+        (
+            "InternalServerError",
+            500,
+            "Cannot connect to host h:1 ssl:default [Name or service not known]",
+            "the host of h was not found",
+        ),
+        (
+            "InternalServerError",
+            500,
+            "Cannot connect to host h:1 ssl:True [CERTIFICATE_VERIFY_FAILED]",
+            "the certificate of h is not trusted",
+        ),
+        (
+            "APIConnectionError",
+            500,
+            "Cannot connect to host h:1 [No route to host]",
+            "h cannot be reached",
+        ),
         ("Timeout", 408, "litellm.Timeout: after 60 s", "h was silent for 60 s"),
         ("AuthenticationError", 401, "Invalid API Key", "h refused the key (HTTP 401)"),
         ("PermissionDeniedError", 403, "no", "h refused the key (HTTP 403)"),
@@ -215,7 +235,7 @@ def test_a_switch_and_the_return_are_noticed_once_each_with_their_reasons(tmp_pa
 )
 def test_every_failure_has_words(kind: str, status: int | None, message: str, reason: str) -> None:
     hop = {"name": "h", "silence_s": 60}
-    assert litellm_hooks.reason_of(hop, kind, status, message) == reason
+    assert answering.reason_of(hop, kind, status, message) == reason
 
 
 def test_a_prompt_that_is_too_large_goes_elsewhere_and_a_small_one_comes_back(
@@ -298,7 +318,7 @@ def test_who_is_refused_for_money_reads_the_rule_and_its_file(tmp_path: Path) ->
     gateway.failed(SECOND, "InternalServerError", 500, "Cannot connect to host")
     call = gateway.gave_up("1", 503)
     assert call is not None
-    assert call.left_out
+    assert (call.left_out, call.status) == (True, 402)
     assert gateway.why_none(call.asked) == (
         "agentlaunch: no endpoint for al-main answers: the day's 0.00 USD are spent "
         "(max_spend_per_day in /etc/policy.toml); local refused the connection"
@@ -353,8 +373,8 @@ def test_the_money_is_there_again_tomorrow(tmp_path: Path) -> None:
     assert switches(tmp_path)[-1][2] == "the day's money is there again"
 
 
-def row(time: datetime, **more: Any) -> bytes:
-    given = {"kind": "request", "at": time.isoformat(), "managed": True, "cost_usd": 1.0, **more}
+def row(when: datetime, **more: Any) -> bytes:
+    given = {"kind": "request", "at": when.isoformat(), "managed": True, "cost_usd": 1.0, **more}
     return json.dumps(given).encode() + b"\n"
 
 
@@ -392,7 +412,7 @@ def test_a_line_that_is_still_being_written_counts_when_it_is_whole(tmp_path: Pa
 def test_a_large_file_makes_room_for_a_new_one_and_nothing_of_today_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(litellm_hooks, "MOST_EVENT_BYTES", 2_000)
+    monkeypatch.setattr(account, "MOST_EVENT_BYTES", 2_000)
     gateway = make(tmp_path, cap_usd=100.0)
     for _ in range(10):
         ask(gateway, FIRST, tokens=(10_000, 0, 0, 0))
@@ -465,7 +485,7 @@ def test_a_longer_answer_than_an_endpoint_can_give_is_not_asked_for(tmp_path: Pa
 def test_the_usage_of_a_reply_is_read_as_far_as_it_is_told(
     told: dict[str, Any], usage: tuple[int, int, int, int]
 ) -> None:
-    assert litellm_hooks.usage_of(told) == usage
+    assert account.usage_of(told) == usage
 
 
 # ---- the end ----------------------------------------------------------------------------------
@@ -474,8 +494,8 @@ def test_the_usage_of_a_reply_is_read_as_far_as_it_is_told(
 def test_a_gateway_is_idle_when_nothing_is_under_way_for_so_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = [1_000.0]
-    monkeypatch.setattr("agentlaunch.gateway.litellm_hooks.time.monotonic", lambda: clock[0])
+    clock = [time.monotonic()]
+    monkeypatch.setattr("agentlaunch.gateway.answering.time.monotonic", lambda: clock[0])
     gateway = make(tmp_path)
     assert not gateway.is_idle(60.0)
     clock[0] += 61
@@ -483,7 +503,7 @@ def test_a_gateway_is_idle_when_nothing_is_under_way_for_so_long(
     gateway.begin("1", "al-main")
     clock[0] += 600
     assert not gateway.is_idle(60.0)
-    clock[0] += litellm_hooks.FORGOTTEN_S
+    clock[0] += answering.FORGOTTEN_S
     assert gateway.is_idle(60.0)
 
 
@@ -504,4 +524,4 @@ def test_without_its_facts_there_is_no_gateway() -> None:
     assert os.environ.get(litellm_hooks.FACTS) is None
     assert litellm_hooks.instance is None
     assert litellm_hooks.FACTS == config.FACTS
-    assert litellm_hooks.ALONE == ".alone"
+    assert answering.ALONE == ".alone"
