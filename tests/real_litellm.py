@@ -25,3 +25,10 @@ needs_litellm = [
 def installed() -> Path:
     """The environment, in the cache that every world shares (`agent_world`)."""
     return progress.finish(managed.install(PACKAGE, paths_below(CACHE / "agents")))
+
+
+def program() -> Path:
+    """The proxy's own program; skips the test where it is not wanted."""
+    if not os.environ.get(WANTED):
+        pytest.skip(f"{WANTED} is not set: run `nox -s servers`")
+    return installed() / dict(PACKAGE.programs)["litellm"]

@@ -1,6 +1,6 @@
 """The gateway for real: LiteLLM's proxy on our configuration and with our hooks.
 
-`AGENTLAUNCH_TEST_LITELLM` names its program, as in `test_real_servers`; `nox -s servers` makes it.
+It is wanted where `AGENTLAUNCH_TEST_LITELLM` is set (`nox -s servers`).
 One LiteLLM serves most of this file, since its start takes 10 s and more.
 """
 
@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+import real_litellm
 from agentlaunch import web
 from agentlaunch.endpoint import Wire
 from agentlaunch.engines import llama_cpp_host
@@ -215,9 +216,7 @@ class Running:
 def running(
     folder: Path, spec: Spec, more: Mapping[str, str], *, idle_s: float = 600.0
 ) -> Iterator[Running]:
-    program = os.environ.get("AGENTLAUNCH_TEST_LITELLM")
-    if not program:
-        pytest.skip("AGENTLAUNCH_TEST_LITELLM names no program: run `nox -s servers`")
+    program = str(real_litellm.program())
     state, leases = folder / "state", folder / "leases"
     place = events.place(state)
     place.parent.mkdir(parents=True)
@@ -583,7 +582,7 @@ def test_nobody_else_is_contacted_and_nothing_of_a_prompt_is_written(world: Worl
 
 
 def test_the_configuration_is_valid(world: World) -> None:
-    program = os.environ["AGENTLAUNCH_TEST_LITELLM"]
+    program = str(real_litellm.program())
     folder = world.gateway.folder
     facts = json.loads((folder / "facts.json").read_bytes())
     facts["state"] = str(folder / "other.json")

@@ -1,7 +1,7 @@
 """Servers for real: llama.cpp's own, run by the managed package, and LiteLLM's proxy before it.
 
-LiteLLM is large (576 MB) and lives in an environment of its own, which `nox -s servers` makes:
-`AGENTLAUNCH_TEST_LITELLM` names its program.
+LiteLLM is large (460 MB) and lives in an environment of its own, as launches bring it;
+`AGENTLAUNCH_TEST_LITELLM` asks for it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pytest
 
 import launcher
 import real_claude
+import real_litellm
 import real_llama
 import small_model
 from agentlaunch import web
@@ -170,9 +171,7 @@ def _deployment(name: str, model: str, url: str, context: int) -> dict[str, Any]
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """LiteLLM before llama.cpp's server and before a scripted one that calls tools."""
-    program = os.environ.get("AGENTLAUNCH_TEST_LITELLM")
-    if not program:
-        pytest.skip("AGENTLAUNCH_TEST_LITELLM names no program: run `nox -s servers`")
+    program = str(real_litellm.program())
     folder = tmp_path_factory.mktemp("litellm")
     with llama_server(n_ctx=8_192, key=KEY) as local, WireServer() as scripted:
         config = {

@@ -11,6 +11,7 @@ from agentlaunch import files, launch, managed, settings
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp, llama_cpp_prefixes
 from agentlaunch.errors import UsageError
+from agentlaunch.gateway import life
 from agentlaunch.models import store
 from agentlaunch.proof import recording
 from agentlaunch.settings import Paths
@@ -119,7 +120,9 @@ def found(paths: Paths) -> tuple[Item, ...]:
 
 
 def _stop_engines(paths: Paths) -> None:
-    """Stop every engine of ours; raises `Refused` before the first when a session uses one."""
+    """Stop every engine and gateway of ours; raises `Refused` before the first when a session uses
+    one."""
+    life.stop(paths)
     engine = llama_cpp.LlamaCpp(paths)
     for row in sorted(engine.running(), key=lambda row: -row.sessions):  # the refusing ones first
         engine.stop(row.key)

@@ -54,9 +54,10 @@ def _head(serving: Serving) -> str:
             f"  sky serve up THIS_FILE -n {name} --secret VLLM_API_KEY --secret HF_TOKEN",
             f"  sky serve status {name}",
             "",
-            "PUBLIC: on a cloud SkyServe opens its endpoint and the replicas' ports to the internet,",
-            "without TLS. The key guards the model; /health and /metrics ask for none. Give the",
-            "service a `tls` with keyfile and certfile, or keep the cloud's firewall closed.",
+            "PUBLIC: on a cloud SkyServe opens its endpoint and the replicas' ports to the",
+            "internet, without TLS. The key guards the model; /health and /metrics ask for none.",
+            "Give the service a `tls` with keyfile and certfile, or keep the cloud's firewall",
+            "closed.",
             vllm.point_at(
                 "http://ENDPOINT",
                 f"sky serve status {name} --endpoint      # ENDPOINT",
