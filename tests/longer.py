@@ -1,4 +1,4 @@
-"""The same test on more of the same kind: one of each in every run, all of them in `nox -s full`."""
+"""The same test on more of the same kind: one of each in every run, all in `nox -s full`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentlaunch import policy, settings, survey
-from agentlaunch.commands import permission
+from agentlaunch.commands import permission, ruling
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import presets, remote
 from agentlaunch.errors import AgentlaunchError, CheckFailed, EngineFailed, UsageError
@@ -108,6 +108,7 @@ def _engine(
     """Raises `Refused` without the user's word for the host, `EngineFailed` where nothing answers,
     `AuthNeeded`."""
     target = remote.resolve(url, {row: value.value for row, value in values.items()})
+    ruling.place(target.url)
     allowed = values[policy.SETTING].value
     permission.permit(talk, target.url, allowed=allowed, once=allow_remote)
     try:

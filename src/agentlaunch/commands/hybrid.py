@@ -92,8 +92,9 @@ class _Found:
         if self.refusals:
             return self.refusals[0].error
         said = "; ".join(text for _code, text in self.warnings)
+        chain = SETTINGS[role] if self.asked.routes is not None else self.asked.engine
         return EngineFailed(
-            f"no endpoint of {SETTINGS[role]} can be had: {said}",
+            f"no endpoint of {chain} can be had: {said}",
             hint="agentlaunch up --engine NAME uses another one for once",
             code="no-endpoint",
         )

@@ -26,7 +26,7 @@ MOST_DAYS = 3650
 BAR_DAYS = 14
 """Days that the chart shows, the newest."""
 WIDEST_BAR = 60
-_SPAN = re.compile(r"(\d{1,5})([hdw])")
+_SPAN = re.compile(r"([0-9]{1,5})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -73,7 +73,7 @@ def moment(text: str, now: datetime) -> datetime:
     try:
         if span is not None:
             found = now - int(span[1]) * _UNITS[span[2]]
-        elif re.fullmatch(r"\d{4}-\d{2}-\d{2}", word):
+        elif re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", word):
             found = _midnight(date.fromisoformat(word))
         else:
             found = datetime.fromisoformat(text.strip().replace("Z", "+00:00")).astimezone()
@@ -259,7 +259,8 @@ def chart(days: dict[date, tuple[Row, Row]], ink: Ink, width: int) -> list[str]:
     most = max((own.tokens + managed.tokens for _day, (own, managed) in shown), default=0)
     if not most:
         return []
-    room = max(10, min(WIDEST_BAR, width - len("11-23  ") - len("  999.9k")))
+    beside = len("11-23  ") + len("  ") + len(format_tokens(most)) + 1
+    room = max(10, min(WIDEST_BAR, width - beside))
     lines = []
     for day, (own, managed) in shown:
         parts = [_length(row.tokens, most, room) for row in (own, managed)]
