@@ -55,6 +55,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", *CHECKED)
     session.run("codespell", "src", "tests", "scripts", "docs", "README.md", "CONTRIBUTING.md")
     session.run("python", "scripts/refresh_catalog.py", "--check")
+    session.run("python", "scripts/refresh_prices.py", "--check")
     session.run("python", "scripts/build_docs_tables.py", "--check")
 
 

@@ -14,8 +14,10 @@ PROGRAM = Path(sys.executable).with_name("agentlaunch")
 KEPT = (
     "PATH", "LANG", "TERM", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "OMP_WAIT_POLICY",
 )  # fmt: skip
-"""What a shell on this machine needs to reach the network at all; the rest is forgotten."""
+"""What a shell on this machine needs to reach the network at all, and what keeps the engine's
+threads from spinning (conftest.py); the rest is forgotten."""
 
 
 def shell_environment(home: Path, **more: str) -> dict[str, str]:
