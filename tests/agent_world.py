@@ -49,7 +49,10 @@ ADDRESSES = (
 )  # fmt: skip
 """Variables of any shell that lead elsewhere: each agent's hostile launch has them all."""
 
-KEPT = ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
+KEPT = (
+    "PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+    "OMP_WAIT_POLICY",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

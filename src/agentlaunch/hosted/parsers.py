@@ -20,6 +20,8 @@ class Family:
     tool_parser: str | None
     reasoning_parser: str | None
     source: str
+    note: str | None = None
+    """What these models need besides, for the person who deploys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def load() -> Table:
                 row["tool_parser"],
                 row["reasoning_parser"],
                 row["source"],
+                row.get("note"),
             )
             for row in data["families"]
         ),

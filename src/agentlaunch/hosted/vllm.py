@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from agentlaunch.errors import NotSupported
+from agentlaunch.hosted import parsers
 from agentlaunch.hosted.serving import Serving
 from agentlaunch.units import plural
 
@@ -111,7 +112,8 @@ def about(serving: Serving, place: str, version: str = VERSION) -> str:
 
 def _parser_words(serving: Serving) -> list[str]:
     if serving.tool_parser is not None:
-        return []
+        family = parsers.family(serving.repo)
+        return [] if family is None or family.note is None else ["Note      " + family.note]
     return [
         "",
         "NO TOOL PARSER: which one reads this model's tool calls is not known here, and agents",

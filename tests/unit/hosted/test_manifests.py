@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import subprocess
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
@@ -278,6 +279,46 @@ def test_skypilot_over_several_machines_tells_each_its_rank() -> None:
         "--master-addr": "$HEAD",
         "--master-port": "29500",
     }
+
+
+@pytest.mark.parametrize(
+    ("serving", "rank", "alone"), [(TEAM, 0, True), (MANY, 0, True), (MANY, 1, False)]
+)
+def test_the_script_of_skypilot_runs_vllm_and_only_the_first_machine_answers(
+    tmp_path: Path, serving: Serving, rank: int, alone: bool
+) -> None:
+    fake = tmp_path / "vllm"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "MODEL_ID": serving.repo,
+        "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2",
+        "SKYPILOT_NODE_RANK": str(rank),
+        "SKYPILOT_NUM_NODES": "2",
+    }
+    script = document("skypilot", serving)["run"]
+
+    done = subprocess.run(
+        ["bash", "-euc", script], env=environment, capture_output=True, text=True, check=True
+    )
+
+    words = done.stdout.splitlines()
+    assert words[:2] == ["serve", serving.repo]
+    found = options(words[2:])
+    assert ("--headless" not in found) is alone
+    if serving is MANY:
+        assert (found["--master-addr"], found["--nnodes"]) == ("10.0.0.1", "2")
+        assert found["--node-rank"] == str(rank)
+
+
+def test_a_family_that_needs_more_says_so_in_the_file() -> None:
+    llama = dataclasses.replace(
+        TEAM, repo="meta-llama/Llama-3.3-70B-Instruct", tool_parser="llama3_json"
+    )
+
+    assert "--chat-template" in manifest("compose", llama)
+    assert "--chat-template" not in manifest("compose", TEAM)
 
 
 @pytest.mark.parametrize("target", ONE_MACHINE)
