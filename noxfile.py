@@ -119,12 +119,28 @@ def patience(session: nox.Session) -> None:
     session.run("pytest", "tests/e2e/test_slow_engine.py", *session.posargs, env=env)
 
 
+@nox.session
+def manifests(session: nox.Session) -> None:
+    """Manifests before Ray's and SkyPilot's own validators, and vLLM's wheel for its names (2 GB)."""
+    _prepare(session, "test")
+    folder = Path(session.create_tmp()).absolute()
+    for name, package in {"ray": "ray[serve]==2.60.0", "sky": "skypilot==0.14.1"}.items():
+        session.run("python", "-m", "venv", str(folder / name))
+        session.run(str(folder / name / "bin/pip"), "install", "-q", package, external=True)
+    wheel = ("--no-deps", "--only-binary=:all:", "--platform=manylinux_2_28_x86_64")
+    pip = str(folder / "ray/bin/pip")
+    session.run(pip, "download", "-q", *wheel, "-d", str(folder), "vllm==0.33.0", external=True)
+    env = {**os.environ, "AGENTLAUNCH_TEST_VALIDATORS": str(folder)}
+    session.run("pytest", "tests/contract/test_manifests.py", *session.posargs, env=env)
+
+
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])
 def full(session: nox.Session) -> None:
     """The long matrix: every Python, every layer, a real `pipx install .`, the long sessions."""
     session.notify("agents")
     session.notify("patience")
     session.notify("servers")
+    session.notify("manifests")
     _prepare(session, "test")
     session.install("pipx")
     long = {**os.environ, "AGENTLAUNCH_TEST_LONG": "1"}

@@ -365,11 +365,17 @@ def _take(port: int, taken: list[socket.socket]) -> bool:
     return bool(taken)
 
 
+def hang(holder: psutil.Process) -> None:
+    """Stop it; on a busy machine its threads answer for a moment yet."""
+    holder.suspend()
+    wait_until(lambda: holder.status() == psutil.STATUS_STOPPED)
+
+
 def test_an_engine_that_hangs_is_replaced(paths: Paths, request_: ServeRequest) -> None:
     engine = LlamaCpp(paths, QUICK)
     finish(engine.serve(request_))
     (holder,) = hosts(paths)
-    holder.suspend()
+    hang(holder)
     second = finish(engine.serve(request_))
     assert second.reused is False
     assert [each.pid for each in hosts(paths)] != [holder.pid]
@@ -392,7 +398,7 @@ def test_an_engine_that_hangs_is_not_ended_under_a_session(
     finish(engine.serve(request_))
     engine.take_lease(engine.key(request_), session)
     (holder,) = hosts(paths)
-    holder.suspend()
+    hang(holder)
     with pytest.raises(EngineFailed, match="1 running session") as caught:
         finish(engine.serve(request_))
     assert "agentlaunch engines stop --force" in (caught.value.hint or "")

@@ -55,6 +55,12 @@ def manifest(
         _refuse_place(output, force=force)
     made = serving_of(talk, team, said)
     text = serving.manifest(target, made)
+    if made.tool_parser is None:
+        talk.warn(
+            f"no tool-call parser is known for {made.repo}, and without one no agent can work: "
+            "name it with --tool-parser",
+            code="no-tool-parser",
+        )
     if output is not None:
         _write(output, text)
     data = {

@@ -116,7 +116,7 @@ def _model(serving: Serving) -> dict[str, Value]:
         "vllmConfig": {
             "enablePrefixCaching": Noted("The chart turns it OFF where this is not said.", True),
             "maxModelLen": serving.context_tokens,
-            "maxNumSeqs": serving.max_sessions,
+            "maxNumSeqs": serving.max_requests,
             "gpuMemoryUtilization": vllm.MEMORY_SHARE,
             "tensorParallelSize": serving.tensor_parallel,
             "extraArgs": Noted("What the chart has no field for.", rest),

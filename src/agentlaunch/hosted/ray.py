@@ -135,7 +135,7 @@ def _engine(serving: Serving) -> dict[str, Value]:
         "tensor_parallel_size": serving.tensor_parallel,
         "pipeline_parallel_size": serving.pipeline_parallel,
         "max_model_len": serving.context_tokens,
-        "max_num_seqs": serving.max_sessions,
+        "max_num_seqs": serving.max_requests,
         "gpu_memory_utilization": float(vllm.MEMORY_SHARE),
         "enable_prefix_caching": True,
     }

@@ -40,6 +40,7 @@ class Serving:
     tool_parser: str | None
     reasoning_parser: str | None
     max_sessions: int
+    """With the whole context each."""
     weights_bytes: int | None
     """None or 0 where it is not known."""
     kv_cache_dtype: str = "auto"
@@ -49,6 +50,12 @@ class Serving:
     def gpus(self) -> int:
         """Of all replicas."""
         return self.tensor_parallel * self.pipeline_parallel * self.replicas
+
+    @property
+    def max_requests(self) -> int:
+        """At once: a session asks for titles and by helpers too, and few prompts are as long as the
+        context; where the cache is full vLLM lets requests wait."""
+        return max(16, 4 * self.max_sessions)
 
 
 def manifest(target: str, serving: Serving) -> str:

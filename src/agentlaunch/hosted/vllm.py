@@ -34,7 +34,7 @@ def options(serving: Serving, *, parallel: bool = True) -> dict[str, str | None]
     found: dict[str, str | None] = {
         "served-model-name": serving.served_name,
         "max-model-len": str(serving.context_tokens),
-        "max-num-seqs": str(serving.max_sessions),
+        "max-num-seqs": str(serving.max_requests),
         "gpu-memory-utilization": MEMORY_SHARE,
         "enable-prefix-caching": None,
     }
@@ -103,8 +103,8 @@ def about(serving: Serving, place: str, version: str = VERSION) -> str:
             f" {serving.tensor_parallel} tensor parallel"
             f" x {plural(stages, 'stage')} = {serving.gpus} x{kind}",
             f"Weights   {weights}, split over {serving.tensor_parallel * stages} in each replica",
-            f"Sessions  {serving.max_sessions} at once in each replica, "
-            f"{serving.context_tokens} tokens of context each",
+            f"Sessions  {serving.max_sessions} in each replica, each with the whole context of "
+            f"{serving.context_tokens} tokens",
             *_parser_words(serving),
         ]
     )

@@ -40,7 +40,7 @@ MANY = dataclasses.replace(TEAM, pipeline_parallel=2, tensor_parallel=8, replica
 OPTIONS = {
     "--served-model-name": "al-main",
     "--max-model-len": "131072",
-    "--max-num-seqs": "8",
+    "--max-num-seqs": "32",
     "--gpu-memory-utilization": "0.9",
     "--enable-prefix-caching": True,
     "--tensor-parallel-size": "2",
@@ -171,7 +171,7 @@ def test_the_production_stack_keeps_prefix_caching_which_its_chart_would_turn_of
     assert (config["maxModelLen"], config["tensorParallelSize"], config["maxNumSeqs"]) == (
         131072,
         2,
-        8,
+        32,
     )
     assert options(config["extraArgs"]) == {
         "--served-model-name": "al-main",
@@ -215,7 +215,7 @@ def test_ray_has_the_parser_among_the_engines_options_and_answers_on_this_machin
         "tensor_parallel_size": 2,
         "pipeline_parallel_size": 1,
         "max_model_len": 131072,
-        "max_num_seqs": 8,
+        "max_num_seqs": 32,
         "gpu_memory_utilization": 0.9,
         "enable_prefix_caching": True,
         "kv_cache_dtype": "fp8",
@@ -508,7 +508,7 @@ SERVINGS = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(serving=SERVINGS, target=st.sampled_from(TARGETS))
 def test_any_serving_is_what_a_reader_of_yaml_finds_again(serving: Serving, target: Target) -> None:
     try:
@@ -574,7 +574,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(KEYS, TREES, min_size=1, max_size=3), TEXTS)
 def test_any_tree_comes_back_and_no_comment_becomes_a_value(
     tree: dict[str, Any], remark: str
