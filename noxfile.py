@@ -121,7 +121,7 @@ def patience(session: nox.Session) -> None:
 
 @nox.session
 def manifests(session: nox.Session) -> None:
-    """Manifests before Ray's and SkyPilot's own validators, and vLLM's wheel for its names (2 GB)."""
+    """Manifests before the validators of Ray and SkyPilot, and the names in vLLM (2 GB)."""
     _prepare(session, "test")
     folder = Path(session.create_tmp()).absolute()
     for name, package in {"ray": "ray[serve]==2.60.0", "sky": "skypilot==0.14.1"}.items():
