@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agentlaunch.cli import main
-from agentlaunch.commands import looking
+from agentlaunch.commands import deciding, looking
 from agentlaunch.endpoint import Endpoint, is_loopback
 from agentlaunch.engines.base import Served
 from agentlaunch.errors import Refused
@@ -52,7 +52,7 @@ def routes(monkeypatch: pytest.MonkeyPatch, main_chain: str, small: str = "") ->
 
 def planned() -> LaunchPlan:
     talk = Talk(Policy(no_input=True))
-    return looking.decide(talk, looking.look(talk, {"agent": "claude-code"}, ()))
+    return deciding.decide(talk, looking.look(talk, {"agent": "claude-code"}, ()))
 
 
 def spec_of(made: LaunchPlan) -> Spec:

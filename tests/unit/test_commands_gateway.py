@@ -336,7 +336,7 @@ def test_start_serves_the_chains_without_an_agent_and_tells_what_runs(
         asked.append(made)
         return replace(serve(), reused=True)
 
-    mocker.patch("agentlaunch.launch.gateway.start", start, create=True)
+    mocker.patch("agentlaunch.launch.serving.start_gateway", start)
     data = told(capsys, "start", "--yes")
     assert (data["running"]["reused"], data["running"]["sessions"]) == (True, 0)
     assert data["running"]["url"] == life.find(settings.paths())[0].url

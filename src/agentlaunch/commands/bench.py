@@ -44,7 +44,8 @@ def run(
     """
     if runs < 1:
         raise UsageError("--runs must be 1 or more", code="bad-value")
-    asked = replace(looking.look(talk, {**flags, "model": ref}, ()), allow_remote=allow_remote)
+    asked = looking.look(talk, {**flags, "model": ref}, ())
+    asked = replace(asked, allow_remote=allow_remote, routes=None)  # one engine is measured
     looking.refuse_project_endpoint(asked.model)
     looking.judge(asked)
     if asked.server is not None:

@@ -51,7 +51,7 @@ def of_ollama(talk: Talk, asked: looking.Asked, runs: int) -> Bench:
         if last.get("engine") == NAME and isinstance(last.get("model"), str):
             wish = replace(wish, model=last["model"])
     asked = replace(asked, wish=wish)
-    made = looking.decide(talk, asked)
+    made = looking.on_one_engine(talk, asked)
     facts = made.ollama
     if facts is None:
         raise EngineFailed("no Ollama is here", hint="add --engine embedded", code="engine-missing")

@@ -19,7 +19,7 @@ from agentlaunch.changes import place
 from agentlaunch.changes.edit import Edit, SetKeys
 from agentlaunch.changes.journal import Change, Journal
 from agentlaunch.changes.text import shown
-from agentlaunch.commands import looking, restore, screen
+from agentlaunch.commands import deciding, looking, restore, screen
 from agentlaunch.commands.result import Result
 from agentlaunch.endpoint import HIDDEN, Endpoint
 from agentlaunch.engines.ollama import derive, life
@@ -63,7 +63,7 @@ def run(
     asked = looking.look(talk, flags, (), insecure=insecure)
     asked = replace(asked, allow_remote=allow_remote, rehearsal=dry_run)
     _refuse(asked)
-    made = looking.decide(talk, asked)
+    made = deciding.decide(talk, asked)
     _refuse_download(made)
     for code, message in made.warnings:
         talk.warn(message, code=code)

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentlaunch import launch, plan, settings
 from agentlaunch.agents.base import Handover, Unset
-from agentlaunch.commands import looking, project
+from agentlaunch.commands import deciding, looking, project
 from agentlaunch.commands.result import Result
 from agentlaunch.context import ContextPlan
 from agentlaunch.endpoint import Endpoint
@@ -41,7 +41,7 @@ def run(
         raise UsageError(f"--shell: {kind!r} is not one of {', '.join((*SHELLS, 'json'))}")
     asked = replace(looking.look(talk, flags, args), allow_remote=allow_remote)
     project.check(talk, asked, starts=False)
-    made = looking.decide(talk, asked)
+    made = deciding.decide(talk, asked)
     for code, message in launch.version_remarks(made.agent):
         talk.warn(message, code=code)
     agent = made.wish.agent

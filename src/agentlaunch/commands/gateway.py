@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from agentlaunch import plan, settings
-from agentlaunch.commands import engine_logs, looking, up
+from agentlaunch.commands import deciding, engine_logs, looking, up
 from agentlaunch.commands.result import Result
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.base import Served
@@ -188,13 +188,13 @@ def start(talk: Talk, *, allow_remote: bool = False) -> Result:
 
     Raises what a launch over the routes raises, and `UsageError` where they need no gateway.
     """
-    from agentlaunch.launch import gateway as starting  # its rooms cost milliseconds
-    from agentlaunch.launch import serving
+    from agentlaunch.launch import serving  # its rooms cost milliseconds
+    from agentlaunch.launch.terms import Terms
 
     asked, made, _hybrid = _planned(talk, allow_remote=allow_remote, rehearsal=False)
     if up.agree(talk, made, asked) == "no":
         return Result("agentlaunch/gateway-start/1", {"running": None}, _say_nothing)
-    terms = serving.Terms(
+    terms = Terms(
         talk,
         asked.paths,
         asked.places,
@@ -202,7 +202,7 @@ def start(talk: Talk, *, allow_remote: bool = False) -> Result:
         asked.idle_minutes,
         asked.max_download_bytes,
     )
-    running = starting.start(made, terms)
+    running = serving.start_gateway(made, terms)
     running = replace(running, sessions=max(0, running.sessions - 1))  # we end now
     now = _places(running)
     data = {"running": {**_as_json(running, now), "reused": running.reused}}
@@ -228,7 +228,7 @@ def _planned(
         raise UsageError(
             "the gateway needs routes, and none are set", hint=ROUTES, code="no-routes"
         )
-    made = looking.decide(talk, asked)
+    made = deciding.decide(talk, asked)
     if made.hybrid is None:
         raise UsageError(
             "the routes need no gateway: agents ask one endpoint directly",

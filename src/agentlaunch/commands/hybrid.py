@@ -126,7 +126,8 @@ class _Found:
             asked, wish=replace(wish, engine=engine), engine=engine, chosen=chosen, routes=None,
             server=None,
         )  # fmt: skip
-        made = looking.decide(self.talk, inner)
+        looking.judge(inner)
+        made = looking.on_one_engine(self.talk, inner)
         return plan.PlannedHop(word, made.model.id, made.context.engine_tokens, local=made)
 
     def _elsewhere(self, word: Word, target: remote.Target) -> plan.PlannedHop | None:

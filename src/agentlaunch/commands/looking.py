@@ -21,11 +21,10 @@ from agentlaunch.engines.ollama.replies import Tag
 from agentlaunch.errors import (
     AgentlaunchError,
     AuthNeeded,
-    MachineCannot,
     ModelUnavailable,
     Refused,
 )
-from agentlaunch.gateway.routes import Routes, Word, routes_of
+from agentlaunch.gateway.routes import Routes, routes_of
 from agentlaunch.models.refs import DEFAULT_HOST, looks_like_path, parse_ref
 from agentlaunch.models.show_reply import BadReply
 from agentlaunch.policy.judging import enforce
@@ -246,26 +245,6 @@ def _output_limit(agent: Agent) -> int | None:
     return int(value) if value.isdecimal() and int(value) > 0 else None
 
 
-def decide(talk: Talk, asked: Asked) -> plan.LaunchPlan:
-    """The plan; where a model must be downloaded, its exact size is asked for first.
-
-    Raises `Refused` for what a rule forbids, however it was chosen.
-    """
-    refuse_project_endpoint(asked.model)
-    if asked.routes is None:  # else each endpoint is judged for itself
-        judge(asked)
-    known = asked.survey.catalog
-    try:
-        made = ruling.plan_of(asked.rules, _decided(talk, asked), known)
-    except MachineCannot as error:
-        if not _chooses(asked):
-            raise
-        raise ruling.nothing_fits(asked.rules, asked.survey, error) from error
-    if _chooses(asked) and made.choice is not None:
-        return replace(made, because=(*made.because, *ruling.because(asked.rules)))
-    return made
-
-
 def judge(asked: Asked) -> None:
     """Raise `Refused` where a rule forbids the engine of this machine that would serve, or the
     model that was asked for."""
@@ -277,20 +256,10 @@ def judge(asked: Asked) -> None:
         enforce(ruling.model(asked.rules, name, asked.survey.catalog, served_by=served_by))
 
 
-def _chooses(asked: Asked) -> bool:
-    return asked.wish.model is None and asked.server is None and asked.routes is None
-
-
-def _decided(talk: Talk, asked: Asked) -> plan.LaunchPlan:
-    if asked.routes is not None:
-        from agentlaunch.commands import hybrid  # its rooms cost milliseconds that few need pay
-
-        return hybrid.decide(talk, asked, asked.routes)
+def on_one_engine(talk: Talk, asked: Asked) -> plan.LaunchPlan:
+    """The plan on the engine that was asked for or chosen; where a model must be downloaded, its
+    exact size is asked for first."""
     if asked.server is not None:
-        if asked.rules.cap is not None and _is_managed(asked.server):
-            from agentlaunch.commands import hybrid
-
-            return hybrid.decide(talk, asked, _alone(asked))  # somebody must count the calls
         facts = look_at_server(talk, asked, asked.server)
         return plan.make_plan(
             asked.survey, asked.wish, asked.places, remote=facts, chosen=asked.chosen
@@ -328,16 +297,6 @@ def _decided(talk: Talk, asked: Asked) -> plan.LaunchPlan:
         "agentlaunch models",
         code="offline",
     )
-
-
-def _is_managed(server: remote.Target) -> bool:
-    return server.preset is not None and server.preset.hosted
-
-
-def _alone(asked: Asked) -> Routes:
-    """The one endpoint that was named, as a chain."""
-    word = Word(asked.engine, asked.wish.model, asked.wish.context_tokens)
-    return Routes((word,))
 
 
 def look_at_server(

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentlaunch import files, launch, plan
 from agentlaunch.agents.base import PROMPT, Agent
-from agentlaunch.commands import looking, models, project, redaction, report, up
+from agentlaunch.commands import deciding, looking, models, project, redaction, report, up
 from agentlaunch.commands.result import Result
 from agentlaunch.engines import llama_cpp
 from agentlaunch.errors import Refused, UsageError
@@ -74,7 +74,7 @@ def run(
         talk.say(f"as the last time: {asked.habit} ({asked.habit.way_out})")
     asked = replace(asked, allow_remote=allow_remote)
     project.check(talk, _as_it_works(asked), trust=trust_project)
-    made = looking.decide(talk, asked)
+    made = deciding.decide(talk, asked)
     agreed = up.settle(talk, asked, made)
     if agreed is None:
         talk.say("nothing was done")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agentlaunch import plan, survey
 from agentlaunch.agents.base import own_folder
-from agentlaunch.commands import looking
+from agentlaunch.commands import deciding, looking
 from agentlaunch.errors import AgentlaunchError
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_tokens
@@ -48,7 +48,7 @@ def check(
     if number is None:
         return None
     chosen = rows[number][1]
-    return chosen, made if chosen is asked else looking.decide(talk, chosen)
+    return chosen, made if chosen is asked else deciding.decide(talk, chosen)
 
 
 def _larger(
@@ -65,7 +65,7 @@ def _larger(
             continue
         wanted = replace(asked, wish=replace(asked.wish, context_tokens=step))
         try:
-            made = looking.decide(talk, wanted)
+            made = deciding.decide(talk, wanted)
         except AgentlaunchError as error:
             talk.detail(f"{agent.title} with {step} tokens: {error.message}")
             return None

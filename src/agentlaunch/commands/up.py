@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agentlaunch import launch, plan
-from agentlaunch.commands import habits, looking, permission, project, resuming, screen
+from agentlaunch.commands import deciding, habits, looking, permission, project, resuming, screen
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import AgentlaunchError, Terminated, UsageError
 from agentlaunch.launch import meanwhile, pull, serving
@@ -55,7 +55,7 @@ def run(
         if not skip_proof:
             asked = replace(asked, wish=_proven(asked))
         project.check(talk, asked, trust=trust_project)
-        made = looking.decide(talk, asked)
+        made = deciding.decide(talk, asked)
         going = resuming.check(talk, asked, made)
         if going is None:
             talk.say("nothing was done")
@@ -216,7 +216,7 @@ def _places(
 
 def instead(talk: Talk, asked: looking.Asked, later: plan.Meanwhile) -> plan.LaunchPlan:
     """The launch with the other model, which the person has just agreed to."""
-    made = looking.decide(talk, replace(asked, wish=replace(asked.wish, model=later.model)))
+    made = deciding.decide(talk, replace(asked, wish=replace(asked.wish, model=later.model)))
     refuse_without_tools(made)
     for line in screen.lines(made):
         talk.say(line)

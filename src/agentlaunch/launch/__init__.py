@@ -24,6 +24,7 @@ from agentlaunch.errors import (
     Terminated,
 )
 from agentlaunch.launch import serving
+from agentlaunch.launch.terms import Terms
 from agentlaunch.plan import LaunchPlan, Places, Prove, Warm, handover
 from agentlaunch.settings import Paths
 from agentlaunch.survey import leftovers
@@ -90,7 +91,7 @@ def prepare(
     An engine that is started for it ends after `idle_minutes` without work and sessions. `--yes`
     agrees to no download of more than `max_download_bytes`.
     """
-    terms = serving.Terms(talk, paths, where, insecure, idle_minutes, max_download_bytes)
+    terms = Terms(talk, paths, where, insecure, idle_minutes, max_download_bytes)
     serving.bring(plan, terms)
     agent = survey.ask_version(survey.find_agent(plan.wish.agent, paths))
     if agent.path is None:

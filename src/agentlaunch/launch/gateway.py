@@ -17,8 +17,7 @@ from agentlaunch.errors import Refused
 from agentlaunch.gateway import events, life, status_line
 from agentlaunch.gateway.package import VERSION
 from agentlaunch.gateway.spec import MODEL_NAMES, Hop, Spec
-from agentlaunch.launch import serving
-from agentlaunch.launch.serving import Terms
+from agentlaunch.launch.terms import Terms
 from agentlaunch.plan import GATEWAY, Hybrid, LaunchPlan, Places, PlannedHop, Roles
 from agentlaunch.plan.hybrid import WIRES
 from agentlaunch.records import Records
@@ -43,7 +42,7 @@ def serve(
     """
     served = {id(made): local(made) for made in hybrid.locals}
     spec = spec_of(hybrid, lambda made: served[id(made)])
-    found = _run(spec, terms)
+    found = run(spec, terms)
     own_line = _users_own(plan, terms.where)
     roles = dataclasses.replace(roles_of(plan, found), own_status_line=own_line)
     first = hybrid.chains["main"][0]
@@ -60,16 +59,8 @@ def serve(
     return result, dataclasses.replace(plan, roles=roles, url=found.url)
 
 
-def start(plan: LaunchPlan, terms: Terms) -> life.Running:
-    """The gateway of a plan by itself, without an agent; everything that it needs is brought."""
-    if plan.hybrid is None:
-        raise ValueError("a plan without a gateway")
-    serving.bring(plan, terms)
-    served = {id(made): serving.serve(made, terms)[0] for made in plan.hybrid.locals}
-    return _run(spec_of(plan.hybrid, lambda made: served[id(made)]), terms)
-
-
-def _run(spec: Spec, terms: Terms) -> life.Running:
+def run(spec: Spec, terms: Terms) -> life.Running:
+    """The gateway of this `Spec`, found or started."""
     found = terms.talk.follow(life.serve(spec, terms.paths, idle_s=60.0 * terms.idle_minutes))
     terms.talk.say(f"the gateway at {found.url} routes {_shown(spec)}")
     _tell_switches(terms.talk, terms.paths)

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentlaunch import managed
 from agentlaunch.engines import llama_cpp, llama_cpp_prefixes, remote
 from agentlaunch.engines.base import Served, ServeRequest
 from agentlaunch.errors import CheckFailed, ModelUnavailable
+from agentlaunch.gateway import life
 from agentlaunch.launch import pull
+from agentlaunch.launch.terms import Terms
 from agentlaunch.models import identity, sampling, store
 from agentlaunch.models.refs import parse_ref
 from agentlaunch.plan import Install, LaunchPlan, Places, Pull, served_name
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a plan is done: who is told, where things lie, what was agreed to."""
-
-    talk: Talk
-    paths: Paths
-    where: Places
-    insecure: bool = False
-    idle_minutes: int = 15
-    """Without work and sessions an engine that is started for it ends then."""
-    limit_bytes: int | None = None
-    """`--yes` agrees to no larger download."""
-    undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    """Gets what takes back what was loaded."""
 
 
 def bring(plan: LaunchPlan, terms: Terms) -> None:
@@ -99,6 +83,17 @@ def serve(plan: LaunchPlan, terms: Terms) -> tuple[Served, LaunchPlan]:
     if plan.remote is not None:
         terms.talk.say(f"{plan.remote.url} serves {served.endpoint.model}")
     return served, plan
+
+
+def start_gateway(plan: LaunchPlan, terms: Terms) -> life.Running:
+    """The gateway of a plan by itself, without an agent; everything that it needs is brought."""
+    if plan.hybrid is None:
+        raise ValueError("a plan without a gateway")
+    from agentlaunch.launch import gateway
+
+    bring(plan, terms)
+    served = {id(made): serve(made, terms)[0] for made in plan.hybrid.locals}
+    return gateway.run(gateway.spec_of(plan.hybrid, lambda made: served[id(made)]), terms)
 
 
 def _embedded(plan: LaunchPlan, terms: Terms) -> Served:
