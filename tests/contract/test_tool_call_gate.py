@@ -27,7 +27,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     paths = small_model.engine_paths(tmp_path_factory.mktemp("engine"))
     engine = LlamaCpp(paths)
     # The likeliest words, always: before a reply that begins with half a character, as an emoji
-    # may, llama.cpp (b11549) sends no `message_start`, and with it no counts (seen).
+    # may, llama.cpp (b11549) sends no `message_start`, and with it no counts (one such stream was
+    # seen; that this was its cause is likely).
     always = Tuning(Sampling(temperature=0.0))
     request = ServeRequest("smollm2:135m", small_model.small_model(), CONTEXT, tuning=always)
     yield finish(engine.serve(request))
