@@ -14,7 +14,17 @@ from agentlaunch import checks, files, plan, settings, survey
 from agentlaunch.agents import find
 from agentlaunch.agents.base import Agent
 from agentlaunch.checks import Finding
-from agentlaunch.commands import agents, engines, looking, mend, models, policy, remedies, ruling
+from agentlaunch.commands import (
+    agents,
+    engines,
+    hybrid,
+    looking,
+    mend,
+    models,
+    policy,
+    remedies,
+    ruling,
+)
 from agentlaunch.commands.result import Result
 from agentlaunch.engines.base import EngineState, StateName
 from agentlaunch.engines.ollama.replies import parse_version
@@ -74,6 +84,7 @@ def run(
         *checks.check(seen, wanted_agents=wanted),
         *chosen,
         *_ruled(values, simulate),
+        *(hybrid.findings(values, paths) if simulate is None else ()),
         *lacking,
         *_recommended(asked, values, paths, seen),
     )
@@ -201,7 +212,7 @@ def _check_engine(name: str) -> None:
     """As `up` would take it: Ollama must answer or be here to be started."""
     if name.lower() == looking.OLLAMA:
         survey.look_at_ollama(os.environ)
-    looking.server_of(name, {})
+    looking.server_of(name, settings.load())
 
 
 def _check_model(model: Value, seen: Survey, paths: Paths) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from agentlaunch import managed, plan, survey
+from agentlaunch import managed, plan, settings, survey
+from agentlaunch.checks.finding import Finding
 from agentlaunch.commands import looking, ruling
 from agentlaunch.endpoint import Wire
 from agentlaunch.engines import remote
 from agentlaunch.engines.remote_facts import RemoteFacts, RemoteModel
 from agentlaunch.errors import AgentlaunchError, EngineFailed, UsageError
+from agentlaunch.gateway import life
 from agentlaunch.gateway.package import PACKAGE
-from agentlaunch.gateway.routes import SETTINGS, Routes, Word
+from agentlaunch.gateway.routes import SETTINGS, Routes, Word, routes_of
 from agentlaunch.gateway.spec import Role
 from agentlaunch.plan.remote import context_of
 from agentlaunch.policy.judging import Refusal
@@ -228,3 +230,29 @@ def recall(paths: Paths, word: Word, target: remote.Target) -> RemoteFacts | Non
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+# ---- for the doctor ---------------------------------------------------------------------------
+
+
+def findings(values: Mapping[str, settings.Value], paths: Paths) -> tuple[Finding, ...]:
+    """Do the routes name endpoints, and does a gateway run? No server is asked."""
+    try:
+        routes = routes_of(values)
+        if routes is None:
+            return ()
+        addresses = {name: row.value for name, row in values.items()}
+        for word in (*routes.main, *routes.small):
+            if not word.is_here:
+                remote.resolve(word.name, addresses)
+    except AgentlaunchError as error:
+        message = error.message.replace("--engine: ", "")
+        hint = error.hint or "agentlaunch config unset routes.main"
+        return (Finding("routes", "error", message, hint),)
+    chains = "; ".join(
+        f"{role}: {' → '.join(word.shown for word in words)}"
+        for role, words in routes.chains.items()
+    )
+    running = any(row.answers for row in life.find(paths))
+    state = "a gateway runs" if running else "no gateway runs: a launch starts it"
+    return (Finding("routes", "ok", f"{chains} ({state})", None),)
