@@ -123,6 +123,11 @@ def _usage(error: Any) -> errors.UsageError:
             agent = context.params.get("agent") or "AGENT"
             hint = f"for the agent's own, after `--`: {context.command_path} {agent} -- ..."
         extra = re.fullmatch(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)", message)
+        if extra is not None and context.info_name == "set-key":  # it may be the key itself
+            message = "a key is never an argument: other programs and the history would see it"
+            hint = f"{context.command_path} SERVER, then type it, or pipe it in"
+        if extra is not None and context.info_name == "set":
+            hint = f'a value with blanks in it is quoted: {context.command_path} NAME "A, B"'
         if extra is not None and context.info_name in ("up", "launch", "env"):
             agent = context.params.get("agent") or "AGENT"
             hint = "what is the agent's stands after `--`: "

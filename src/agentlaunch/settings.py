@@ -371,9 +371,18 @@ def setting(name: str) -> Setting:
     try:
         return _BY_NAME[name]
     except KeyError:
-        raise UsageError(
-            f"there is no setting {name!r}", hint="settings: " + ", ".join(_BY_NAME)
-        ) from None
+        raise UsageError(f"there is no setting {name!r}", hint=_near(name)) from None
+
+
+def _near(name: str) -> str:
+    """The way out for a name that is none."""
+    import difflib
+
+    every = (*_BY_NAME, *rules.NAMES)
+    near = difflib.get_close_matches(name, every, 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"settings: {', '.join(_BY_NAME)}; rules: {', '.join(rules.NAMES)}"
 
 
 def project_files(folder: Path) -> Iterator[Path]:
@@ -460,9 +469,7 @@ def _file_value(path: Path, name: str, raw: object, *, project: bool) -> str | i
     row = _BY_NAME.get(name)
     if row is None:
         raise Refused(
-            f"{path}: there is no setting {name!r}",
-            hint="settings: " + ", ".join(_BY_NAME),
-            code="unknown-setting",
+            f"{path}: there is no setting {name!r}", hint=_near(name), code="unknown-setting"
         )
     if project and not row.project_may:
         raise Refused(

@@ -113,13 +113,13 @@ def test_what_runs_is_told_with_who_answers_now(
     out = shown(capsys)
     assert out.splitlines() == [
         f"gateway at {running.url} since {since}, 1 session",
-        "ROLE   ENDPOINT  NOW      MODEL AND PLACE",
-        "main   hosted             qwen3-coder-30b on gpu.lan, 128k",
-        "                          tokens",
-        "main   local     answers  qwen3.5:9b on this machine, 64k",
-        "                          tokens",
-        "small  local     answers  qwen3.5:9b on this machine, 64k",
-        "                          tokens",
+        "ROLE   ENDPOINT  NOW          MODEL AND PLACE",
+        "main   hosted    passed over  qwen3-coder-30b on gpu.lan,",
+        "                              128k tokens",
+        "main   local     answers      qwen3.5:9b on this machine,",
+        "                              64k tokens",
+        "small  local     answers      qwen3.5:9b on this machine,",
+        "                              64k tokens",
         f"{clock} main: hosted → local (hosted refused the connection)",
     ]
     (row,) = told(capsys)["running"]

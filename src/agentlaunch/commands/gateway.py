@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -107,17 +107,32 @@ def _draw_one(talk: Talk, row: life.Running, now: Mapping[str, Any]) -> None:
     text = f"gateway at {row.url} since {_when(row.started_at)}, {plural(row.sessions, 'session')}"
     talk.answer_folded(text + state, indent=6)
     rows = [
-        (role, stop.name, "answers" if _is_here(stop, now.get(role)) else "", _about(stop))
+        (role, stop.name, state, _about(stop))
         for role, chain in row.chains.items()
-        for stop in chain
+        for stop, state in zip(chain, _states(chain, now.get(role)), strict=True)
     ]
     talk.table(("ROLE", "ENDPOINT", "NOW", "MODEL AND PLACE"), rows)
+    for role, place in now.items():
+        silent = place.get("silent")
+        if isinstance(silent, dict):
+            talk.answer_folded(f"{role}: nobody answers ({silent.get('why')})", indent=6)
     if set(row.chains) == {"main"}:
         talk.answer("small work goes along the main chain")
 
 
+def _states(chain: Sequence[Stop], place: Mapping[str, Any] | None) -> list[str]:
+    """What each endpoint of a chain does now, in a word."""
+    here = [at for at, stop in enumerate(chain) if _is_here(stop, place)]
+    if not here:
+        return ["silent" if place is not None and place.get("silent") else ""] * len(chain)
+    words = {-1: "passed over", 0: "answers", 1: "stands by"}
+    return [words[(at > here[0]) - (at < here[0])] for at in range(len(chain))]
+
+
 def _is_here(stop: Stop, place: Mapping[str, Any] | None) -> bool:
-    return place is not None and (place.get("hop"), place.get("model")) == (stop.name, stop.model)
+    if place is None or place.get("silent"):
+        return False
+    return (place.get("hop"), place.get("model")) == (stop.name, stop.model)
 
 
 def _about(stop: Stop) -> str:
@@ -247,6 +262,10 @@ def _planned(
 def stop(talk: Talk, *, force: bool) -> Result:
     """End every gateway; `Refused` while a session uses one, but for `force`."""
     ended = life.stop(settings.paths(), force=force)
+    sessions = sum(row.sessions for row in ended)
+    if sessions:
+        text = f"{plural(sessions, 'running session')} can reach no engine any more: start anew"
+        talk.warn(text, code="sessions-cut")
     data = {"stopped": [{"url": row.url, "pid": row.identity.pid} for row in ended]}
     urls = ", ".join(row.url for row in ended)
     text = f"stopped the gateway at {urls}" if ended else "no gateway was running"

@@ -8,15 +8,23 @@ from dataclasses import dataclass, field, replace
 from agentlaunch import managed, plan, settings, survey
 from agentlaunch.checks.finding import Finding
 from agentlaunch.commands import looking, ruling
-from agentlaunch.endpoint import Wire
+from agentlaunch.endpoint import Wire, is_loopback
 from agentlaunch.engines import remote
+from agentlaunch.engines.presets import HOSTED, HOSTED_SETTING
 from agentlaunch.engines.remote_facts import RemoteFacts, RemoteModel
-from agentlaunch.errors import AgentlaunchError, EngineFailed, UsageError
+from agentlaunch.errors import (
+    AgentlaunchError,
+    EngineFailed,
+    MachineCannot,
+    ModelUnavailable,
+    UsageError,
+)
 from agentlaunch.gateway import life
 from agentlaunch.gateway.package import PACKAGE
 from agentlaunch.gateway.routes import SETTINGS, Routes, Word, routes_of
 from agentlaunch.gateway.spec import Role
 from agentlaunch.plan.remote import context_of
+from agentlaunch.policy import origin
 from agentlaunch.policy.judging import Refusal
 from agentlaunch.records import Records
 from agentlaunch.settings import Paths
@@ -32,7 +40,7 @@ def decide(talk: Talk, asked: looking.Asked, routes: Routes) -> plan.LaunchPlan:
     Raises what a launch on each endpoint raises. One that is down is left to the gateway, which
     asks it again later, where it is known what it serves; else it is left out and named.
     """
-    found = _Found(talk, asked)
+    found = _Found(talk, asked, owner=_owner(asked, routes))
     chains: dict[Role, tuple[plan.PlannedHop, ...]] = {}
     for role, words in routes.chains.items():
         hops = tuple(found.hops(words))
@@ -42,6 +50,13 @@ def decide(talk: Talk, asked: looking.Asked, routes: Routes) -> plan.LaunchPlan:
     if chains.get("small") == chains["main"]:
         del chains["small"]
     only = {str(hop.word): hop for chain in chains.values() for hop in chain}
+    if not any(hop.answers for hop in chains["main"]):
+        raise EngineFailed(
+            "no endpoint of the main chain answers: "
+            + ", ".join(f"{hop.word.shown} ({hop.place})" for hop in chains["main"]),
+            hint="start one of them, or: agentlaunch up --engine NAME",
+            code="no-endpoint",
+        )
     cap = asked.rules.cap if any(hop.managed for hop in only.values()) else None
     if len(only) == 1 and cap is None:
         made = _direct(asked, *only.values())
@@ -54,8 +69,19 @@ def decide(talk: Talk, asked: looking.Asked, routes: Routes) -> plan.LaunchPlan:
         cap_origin=cap.origin if cap is not None else "",
     )
     package = None if managed.installed(PACKAGE, asked.paths) is not None else PACKAGE
+    engine = asked.said["engine"]
+    if engine.value is not None and asked.routes is not None:
+        text = f"engine = {engine.value} in {engine.origin} is passed over: the routes are set"
+        found.warnings = (*found.warnings, ("engine-passed-over", text))
     made = plan.make_hybrid(asked.survey, asked.wish, asked.places, hybrid, package=package)
     return replace(made, warnings=(*found.warnings, *made.warnings))
+
+
+def _owner(asked: looking.Asked, routes: Routes) -> str | None:
+    """The origin of `hosted`, where a chain names it."""
+    address = asked.said[HOSTED_SETTING].value
+    named = any(word.name == HOSTED for chain in routes.chains.values() for word in chain)
+    return origin(str(address)) if named and address is not None else None
 
 
 def _direct(asked: looking.Asked, hop: plan.PlannedHop) -> plan.LaunchPlan:
@@ -78,6 +104,8 @@ class _Found:
     known: dict[str, plan.PlannedHop | None] = field(default_factory=dict)
     warnings: tuple[tuple[str, str], ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    owner: str | None = None
+    """The origin that `AGENTLAUNCH_ENGINE_KEY` is for."""
 
     def hops(self, words: tuple[Word, ...]) -> Iterator[plan.PlannedHop]:
         """The endpoints of a chain, without those that cannot be had."""
@@ -103,9 +131,11 @@ class _Found:
 
     def _hop(self, word: Word) -> plan.PlannedHop | None:
         """None for what a rule forbids: the chain is shorter then, and nothing of it is asked."""
-        target = None if word.is_here else _target(self.asked, word)
+        target = None if word.is_here else self._target(word)
         if word.name != looking.LOCAL:
             refusal = ruling.engine(self.asked.rules, word.name, target)
+            if refusal is None and target is not None:
+                refusal = ruling.no_money(self.asked.rules, target)
             if refusal is not None:
                 self.refusals = (*self.refusals, refusal)
                 text = f"{word.shown} is left out: {refusal.message}"
@@ -113,7 +143,26 @@ class _Found:
                 return None
         return self._here(word) if target is None else self._elsewhere(word, target)
 
-    def _here(self, word: Word) -> plan.PlannedHop:
+    def _target(self, word: Word) -> remote.Target:
+        """Raises `UsageError` for a name or an address that is none.
+
+        `AGENTLAUNCH_ENGINE_KEY` is one key, and servers of a chain may have several owners: it goes
+        to `hosted`, else to the first server, and beyond that only where nothing leaves.
+        """
+        try:
+            addresses = {name: row.value for name, row in self.asked.said.items()}
+            target = remote.resolve(word.name, addresses)
+        except UsageError as error:
+            error.message = error.message.replace("--engine: ", "routes: ")
+            raise
+        owner = self.owner
+        if owner is None or owner == target.origin:
+            self.owner = target.origin
+            return target
+        near = is_loopback(owner) and is_loopback(target.url)
+        return replace(target, takes_our_key=near)
+
+    def _here(self, word: Word) -> plan.PlannedHop | None:
         asked = self.asked
         wish = replace(
             asked.wish,
@@ -129,7 +178,11 @@ class _Found:
             server=None,
         )  # fmt: skip
         looking.judge(inner)
-        made = looking.on_one_engine(self.talk, inner)
+        try:
+            made = looking.on_one_engine(self.talk, inner)
+        except (EngineFailed, MachineCannot, ModelUnavailable) as error:
+            self._leave_out(word, error)
+            return None
         return plan.PlannedHop(word, made.model.id, made.context.engine_tokens, local=made)
 
     def _elsewhere(self, word: Word, target: remote.Target) -> plan.PlannedHop | None:
@@ -141,8 +194,7 @@ class _Found:
         except EngineFailed as error:
             known = recall(asked.paths, word, target)
             if known is None:
-                text = f"{word.shown} is left out: {error.message}"
-                self.warnings = (*self.warnings, ("endpoint-left-out", text))
+                self._leave_out(word, error)
                 return None
             facts = replace(known, key=survey.key_of(target, asked.places.environ))
             answers = False
@@ -156,15 +208,9 @@ class _Found:
             answers=answers,
         )
 
-
-def _target(asked: looking.Asked, word: Word) -> remote.Target:
-    """Raises `UsageError` for a name or an address that is none."""
-    try:
-        addresses = {name: row.value for name, row in asked.said.items()}
-        return remote.resolve(word.name, addresses)
-    except UsageError as error:
-        error.message = error.message.replace("--engine: ", "routes: ")
-        raise
+    def _leave_out(self, word: Word, error: AgentlaunchError) -> None:
+        text = f"{word.shown} is left out of this session: {error.message}"
+        self.warnings = (*self.warnings, ("endpoint-left-out", text))
 
 
 def _pick(facts: RemoteFacts, word: Word) -> RemoteModel:

@@ -22,6 +22,7 @@ from agentlaunch.errors import (
     AgentlaunchError,
     AuthNeeded,
     ModelUnavailable,
+    NotSupported,
     Refused,
 )
 from agentlaunch.gateway.routes import Routes, routes_of
@@ -260,6 +261,7 @@ def on_one_engine(talk: Talk, asked: Asked) -> plan.LaunchPlan:
     """The plan on the engine that was asked for or chosen; where a model must be downloaded, its
     exact size is asked for first."""
     if asked.server is not None:
+        _refuse_other_wires(asked, asked.server)
         facts = look_at_server(talk, asked, asked.server)
         return plan.make_plan(
             asked.survey, asked.wish, asked.places, remote=facts, chosen=asked.chosen
@@ -296,6 +298,19 @@ def on_one_engine(talk: Talk, asked: Asked) -> plan.LaunchPlan:
         hint="run the same command once without --offline, or name a model that is here: "
         "agentlaunch models",
         code="offline",
+    )
+
+
+def _refuse_other_wires(asked: Asked, server: remote.Target) -> None:
+    """Before a key is asked for: raise `NotSupported` where the agent cannot speak to it anyhow."""
+    preset, agent = server.preset, asked.wish.agent
+    if preset is None or not preset.wires or set(preset.wires) & set(agent.wires):
+        return
+    raise NotSupported(
+        f"{preset.title} speaks none of the wires of {agent.title} ({', '.join(agent.wires)})",
+        hint=f"route to it, with a gateway that translates: agentlaunch config set routes.main "
+        f'"{preset.name}#MODEL"',
+        code="no-shared-wire",
     )
 
 

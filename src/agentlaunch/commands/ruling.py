@@ -168,6 +168,14 @@ def served(
     return ruled.allowed_remote(policy, facts, known)
 
 
+def no_money(policy: Policy, target: remote.Target) -> Refusal | None:
+    """Why a service that is paid by the token may not even be asked; None where it may."""
+    cap = policy.cap
+    if cap is None or cap.usd > 0:
+        return None
+    return judging.spend(policy, ruled.server_of(target), kept_usd=None)
+
+
 def spend(policy: Policy, facts: remote.RemoteFacts) -> None:
     """Raise `Refused` for calls that are paid by the token without a gateway that keeps the cap."""
     enforce(judging.spend(policy, _of(facts.url, facts.kind), kept_usd=None))

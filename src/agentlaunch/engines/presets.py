@@ -224,6 +224,8 @@ class Target:
 
     url: str
     preset: Preset | None = None
+    takes_our_key: bool = True
+    """False where `AGENTLAUNCH_ENGINE_KEY` is meant for another server of the same launch."""
 
     @property
     def origin(self) -> str:
@@ -236,11 +238,12 @@ class Target:
 
         A company's own variable holds a key for that company: at another address only ours counts.
         """
+        ours = (KEY_VARIABLE,) if self.takes_our_key else ()
         if self.preset is None:
-            return (KEY_VARIABLE,)
+            return ours
         if self.preset.hosted and self.origin != policy.origin(self.preset.address):
-            return (KEY_VARIABLE,)
-        return (KEY_VARIABLE, *self.preset.key_variables)
+            return ours
+        return (*ours, *self.preset.key_variables)
 
 
 def find(word: str) -> Preset | None:

@@ -116,6 +116,8 @@ class Gateway:
         self.calls: dict[str, Call] = {}
         self.used_at = time.monotonic()
         self._status = Path(facts["state"])
+        self._silent: dict[str, Document] = {}
+        """Roles for which nobody answers: since when, and why."""
         self._failures: dict[str, str] = {}
         self._last: Document | None = None
         self._requests = 0
@@ -162,6 +164,8 @@ class Gateway:
         call.own_id = own_id
         if not self._is_for_its_role(call.asked, own_id):
             return
+        if self._silent.pop(hop["role"], None) is not None:
+            self._write_status()
         place = self._roles[hop["role"]]
         if place.own_id == own_id or call.tried_at < place.changed_at:
             return
@@ -178,6 +182,8 @@ class Gateway:
             "reason": reason,
         }
         self._last = {name: value for name, value in row.items() if name != "kind"}
+        say = f"{row['role']}: {row['before']} -> {row['after']} ({reason})"
+        sys.stderr.write(f"agentlaunch: {say}\n")  # into the gateway's log
         self.ledger.add(row)
         self._write_status()
 
@@ -207,6 +213,10 @@ class Gateway:
         took_s = round(time.monotonic() - call.started, 3)
         hop, role = self.hops.get(call.own_id), self._role_of(call.asked)
         spent = call.reserved_usd if hop else 0.0
+        if hop is None and call.asked in self.names:
+            reasons = self._reasons(call.asked)
+            self._silent.setdefault(role, {"since": account.now()})["why"] = reasons
+            sys.stderr.write(f"agentlaunch: {role}: nobody answers ({reasons})\n")
         self._end(call_id, account.request_row(hop, role, (0, 0, 0), spent, took_s, call.status))
         return call
 
@@ -252,6 +262,9 @@ class Gateway:
 
     def why_none(self, asked: str) -> str:
         """What a client reads when no hop of its chain has answered."""
+        return f"agentlaunch: no endpoint for {asked} answers: {self._reasons(asked)}"
+
+    def _reasons(self, asked: str) -> str:
         alone = self.alone.get(asked)
         chain = sorted(
             (hop["position"], own_id)
@@ -260,7 +273,7 @@ class Gateway:
         )
         ids = [alone] if alone else [own_id for _position, own_id in chain]
         reasons = dict.fromkeys(self._failures[each] for each in ids if each in self._failures)
-        return f"agentlaunch: no endpoint for {asked} answers: {'; '.join(reasons) or 'no reason'}"
+        return "; ".join(reasons) or "no reason"
 
     # -- words
 
@@ -294,6 +307,7 @@ class Gateway:
                             "model": self.hops[place.own_id]["model"],
                             "since": place.since,
                             "liked": self.hops[place.own_id]["position"] == 1,
+                            "silent": self._silent.get(role),
                         }
                         for role, place in self._roles.items()
                     },

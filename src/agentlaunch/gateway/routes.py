@@ -87,6 +87,10 @@ def _word(text: str, where: str) -> Word:
     tokens = _tokens(size) if at else None
     if tokens is None:  # a model's own name may have an @ in it
         model = rest
+    if not _hash:  # a size alone
+        bare, at, size = text.rpartition("@")
+        tokens = _tokens(size) if at else None
+        name = bare if tokens is not None else text
     if not name or (_hash and not model):
         raise UsageError(
             f"{where}: {without_secrets(text)!r} is no endpoint",

@@ -160,7 +160,7 @@ def line(status: Document | None, now: datetime) -> str:
     told = [
         _switched(name, role, last, now)
         for name, role in roles.items()
-        if role.get("liked") is False or _is_news(name, role, last, now)
+        if role.get("liked") is False or role.get("silent") or _is_news(name, role, last, now)
     ]
     parts = [*(told or _as_liked(roles)), *_spent(status)]
     return f"agentlaunch: {' · '.join(parts)}" if parts else ""
@@ -178,6 +178,10 @@ def _as_liked(roles: Document) -> list[str]:
 
 
 def _switched(name: str, role: Document, last: Document, now: datetime) -> str:
+    silent = _dict(role.get("silent"))
+    if silent:
+        parts = (_ago(_time(silent.get("since")), now), _clean(silent.get("why"), MOST_REASON))
+        return f"{_clean(name)}: nobody answers ({', '.join(part for part in parts if part)})"
     is_last = _is_last(name, role, last)
     since = _time(last.get("at")) if is_last else None
     age = _ago(since or _time(role.get("since")), now)

@@ -42,17 +42,11 @@ def prove(
         )
         proven = proving.prove(plan, one, talk, paths, where, budget=budget, again=again)
         remembered = remembered and proven.remembered
-        checks += [_named(check, hop, first=not checks) for check in _telling(proven, checks)]
+        rows = [row for row in proven.checks if row.name == "tool-call"]
+        checks += [_named(check, hop, first=not checks) for check in rows]
     return proving.Proven(tuple(checks), remembered=remembered)
-
-
-def _telling(proven: proving.Proven, before: list[Check]) -> list[Check]:
-    """What the agent's own prompt would show is said once."""
-    return [row for row in proven.checks if row.name == "tool-call" or not before]
 
 
 def _named(check: Check, hop: PlannedHop, *, first: bool) -> Check:
     status = "warning" if check.status == "error" and not first else check.status
-    if check.name != "tool-call":
-        return check
     return replace(check, status=status, message=f"{hop.word.shown}: {check.message}")

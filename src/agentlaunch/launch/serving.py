@@ -58,7 +58,8 @@ def serve(plan: LaunchPlan, terms: Terms) -> tuple[Served, LaunchPlan]:
     if plan.hybrid is not None:
         from agentlaunch.launch import gateway  # rooms that cost milliseconds others need not pay
 
-        return gateway.serve(plan, plan.hybrid, terms, lambda made: serve(made, terms)[0])
+        liked = plan.hybrid.chains["main"][0].local
+        return gateway.serve(plan, plan.hybrid, terms, lambda made: _behind(made, liked, terms))
     if plan.ollama is not None:
         from agentlaunch.launch import ollama
 
@@ -83,6 +84,13 @@ def serve(plan: LaunchPlan, terms: Terms) -> tuple[Served, LaunchPlan]:
     if plan.remote is not None:
         terms.talk.say(f"{plan.remote.url} serves {served.endpoint.model}")
     return served, plan
+
+
+def _behind(plan: LaunchPlan, liked: LaunchPlan | None, terms: Terms) -> Served:
+    """An endpoint of a chain. One that only stands in for others does not end the launch where it
+    takes no tools: the proof of the chain says so."""
+    wish = plan.wish if plan is liked else dataclasses.replace(plan.wish, skip_proof=True)
+    return serve(dataclasses.replace(plan, wish=wish), terms)[0]
 
 
 def start_gateway(plan: LaunchPlan, terms: Terms) -> life.Running:

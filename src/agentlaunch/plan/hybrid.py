@@ -107,7 +107,8 @@ def _warnings(hybrid: Hybrid, tokens: int) -> Iterator[tuple[str, str]]:
             note = preset.note if preset is not None else ""
             yield from policy.host_warnings(hop.remote.url, hop.remote.key, note=note)
         if hop.local is not None:
-            yield from hop.local.warnings
+            for code, text in hop.local.warnings:
+                yield code, f"where {hop.word.shown} answers: {text}"
         if not hop.answers:
             yield (
                 "endpoint-down",

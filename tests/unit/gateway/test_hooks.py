@@ -163,14 +163,29 @@ def test_a_gateway_says_from_the_start_where_each_role_goes(tmp_path: Path) -> N
         assert datetime.fromisoformat(role.pop("since")).tzinfo is not None
     assert found == {
         "roles": {
-            "main": {"hop": "hosted", "model": "huge", "liked": True},
-            "small": {"hop": "local", "model": "qwen", "liked": True},
+            "main": {"hop": "hosted", "model": "huge", "liked": True, "silent": None},
+            "small": {"hop": "local", "model": "qwen", "liked": True, "silent": None},
         },
         "last_switch": None,
         "spent_today_usd": 0.0,
         "cap_usd": None,
         "requests": 0,
     }
+
+
+def test_where_nobody_answers_it_is_said_until_somebody_does(tmp_path: Path) -> None:
+    gateway = make(tmp_path)
+    gateway.begin("1", "al-main")
+    for own_id in (FIRST, SECOND):
+        gateway.failed(own_id, "InternalServerError", 500, "Cannot connect to host x:1 ssl:default")
+    gateway.gave_up("1", 503)
+    silent = status_of(tmp_path)["roles"]["main"]["silent"]
+    assert "refused the connection" in silent["why"]
+    gateway.begin("2", "al-main")
+    gateway.gave_up("2", 503)
+    assert status_of(tmp_path)["roles"]["main"]["silent"] == silent  # since then, not since now
+    ask(gateway, FIRST)
+    assert status_of(tmp_path)["roles"]["main"]["silent"] is None
 
 
 def test_a_switch_and_the_return_are_noticed_once_each_with_their_reasons(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from agentlaunch.settings import Value
             (Word("http://GPU.lan:8000", "m"), Word("local")),
         ),
         ("https://h:8000/v1", (Word("https://h:8000/v1"),)),
+        ("http://h:8000@32k, vllm@9", (Word("http://h:8000", None, 32_768), Word("vllm", None, 9))),
     ],
 )
 def test_an_endpoint_is_a_name_or_an_address_with_a_model_and_a_size(

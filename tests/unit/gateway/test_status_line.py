@@ -20,6 +20,7 @@ from waiting import wait_until
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
 SCRIPT = Path(status_line.__file__)
 HOSTED = {"hop": "hosted", "model": "big", "since": "2026-11-23T09:00:00Z", "liked": True}
+SILENT = {"since": "2026-11-23T11:58:00Z", "why": "no"}
 LOCAL = {"hop": "local", "model": "small", "since": "2026-11-23T11:58:00Z", "liked": False}
 AWAY = {
     "at": "2026-11-23T11:58:00+00:00",
@@ -71,6 +72,14 @@ def place(tmp_path: Path) -> Path:
         ({}, "hosted"),
         ({"roles": {"main": HOSTED, "small": HOSTED}}, "hosted"),
         ({"roles": {"main": HOSTED, "small": LOCAL | {"liked": True}}}, "hosted, small on local"),
+        (
+            {
+                "roles": {
+                    "main": HOSTED | {"silent": {"since": "2026-11-23T11:58:00Z", "why": "no"}}
+                }
+            },
+            "main: nobody answers (2 min ago, no)",
+        ),
         ({"roles": {"small": HOSTED}}, "small on hosted"),
         ({"cap_usd": 5, "spent_today_usd": 0.416}, "hosted · $0.42 of $5.00 today"),
         ({"cap_usd": 0, "spent_today_usd": 0}, "hosted · $0.00 of $0.00 today"),

@@ -1,0 +1,141 @@
+"""Chains that are planned over real servers: keys, money, and endpoints that are down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentlaunch.cli import main
+from agentlaunch.commands import deciding, looking
+from agentlaunch.endpoint import is_loopback
+from agentlaunch.errors import EngineFailed, Refused
+from agentlaunch.plan import LaunchPlan
+from agentlaunch.settings import PROJECT_FILE
+from agentlaunch.talk import Policy, Talk
+from wire_server import WireServer
+
+KEY = "sk-canary-9d1e"
+
+
+@pytest.fixture
+def servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[WireServer, WireServer]]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AGENTLAUNCH_ENGINE", raising=False)
+    monkeypatch.setenv("AGENTLAUNCH_ENGINE_KEY", KEY)
+    with WireServer(model="one") as first, WireServer(model="two") as second:
+        yield first, second
+
+
+def planned() -> LaunchPlan:
+    talk = Talk(Policy(no_input=True))
+    return deciding.decide(talk, looking.look(talk, {"agent": "claude-code"}, ()))
+
+
+def keys_at(server: WireServer) -> set[str | None]:
+    return {request.headers.get("authorization") for request in server.requests}
+
+
+def test_one_key_goes_to_one_owner_alone(
+    servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"{first.url}, {second.url}")
+    # As if both were other machines, with two owners.
+    monkeypatch.setattr("agentlaunch.commands.hybrid.is_loopback", lambda _url: False)
+    made = planned()
+    assert keys_at(first) == {f"Bearer {KEY}"}
+    assert keys_at(second) == {None}
+    assert made.hybrid is not None
+    kept = [hop.remote.key for hop in made.hybrid.chains["main"] if hop.remote is not None]
+    assert kept == [KEY, ""]
+
+
+def test_the_key_is_for_hosted_wherever_that_stands(
+    servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    monkeypatch.setenv("AGENTLAUNCH_HOSTED_URL", second.url)
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"{first.url}, hosted")
+    monkeypatch.setattr("agentlaunch.commands.hybrid.is_loopback", lambda _url: False)
+    planned()
+    assert keys_at(first) == {None}
+    assert keys_at(second) == {f"Bearer {KEY}"}
+
+
+def test_where_nothing_leaves_the_key_serves_every_server_of_this_machine(
+    servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    assert is_loopback(first.url)
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"{first.url}, {second.url}")
+    planned()
+    assert keys_at(first) == keys_at(second) == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_chain_of_which_nobody_answers_launches_nothing(
+    known: bool, servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"{first.url}, {second.url}")
+    if known:
+        planned()
+    first.die()
+    second.die()
+    with pytest.raises(EngineFailed) as caught:
+        planned()
+    assert caught.value.code == "no-endpoint"
+
+
+def test_one_that_was_seen_before_and_is_down_stays_in_its_place(
+    servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"{first.url}, {second.url}")
+    planned()
+    first.die()
+    made = planned()
+    assert made.hybrid is not None
+    hops = made.hybrid.chains["main"]
+    assert [(hop.model, hop.answers) for hop in hops] == [("one", False), ("two", True)]
+    assert "endpoint-down" in dict(made.warnings)
+
+
+@pytest.mark.parametrize("how", ["engine", "routes"])
+def test_where_nothing_may_be_spent_a_paid_service_is_not_even_asked(
+    how: str,
+    servers: tuple[WireServer, WireServer],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    listener = servers[0]
+    monkeypatch.setenv("AGENTLAUNCH_OPENROUTER_URL", listener.url)
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    Path(PROJECT_FILE).write_text("max_spend_per_day = 0\n")
+    argv = ["up", "claude-code", "--dry-run", "--json"]
+    if how == "engine":
+        argv += ["--engine", "openrouter", "--model", "a/b"]
+    else:
+        monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", "openrouter#a/b")
+    assert main(argv) == 8
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "max_spend_per_day = 0" in error["message"]
+    assert listener.requests == []
+
+
+def test_a_rule_that_is_met_says_nothing_of_money(
+    servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"{servers[0].url}, {servers[1].url}")
+    Path(PROJECT_FILE).write_text("max_spend_per_day = 0\n")
+    made = planned()
+    assert made.hybrid is not None
+    assert made.hybrid.cap_usd is None  # nothing of it is paid by the token
+    Path(PROJECT_FILE).write_text("max_spend_per_day = -1\n")
+    with pytest.raises(Refused, match="max_spend_per_day"):
+        planned()
