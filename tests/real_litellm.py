@@ -13,7 +13,7 @@ from agentlaunch.gateway.package import PACKAGE
 from places import CACHE, paths_below
 
 WANTED = "AGENTLAUNCH_TEST_LITELLM"
-"""Set it (`nox -s servers` does) to test with the real proxy: 0.4 GB, and 10 s for each start."""
+"""Set it (`nox -s servers` does) for every test with the real proxy; each start takes 10 s."""
 
 needs_litellm = [
     pytest.mark.needs_litellm,

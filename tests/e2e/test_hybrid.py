@@ -18,9 +18,14 @@ from wire_server import WireServer, say
 
 __all__ = ["folder"]  # the fixture, known to pytest by its name in this module
 
-pytestmark = [pytest.mark.needs_network, *real_litellm.needs_litellm]
+pytestmark = pytest.mark.needs_network
 
-THREE = [name for name in agent_names() if name in ("claude-code", "codex", "opencode")]
+THREE = [
+    name if name == "claude-code" else pytest.param(name, marks=real_litellm.needs_litellm)
+    for name in agent_names()
+    if name in ("claude-code", "codex", "opencode")
+]
+"""One in every run, all of them with `nox -s servers`."""
 CONTENT = "written by a model\n"
 
 
