@@ -560,6 +560,10 @@ def test_the_days_money_ends_at_the_own_engine_and_then_with_words(world: World)
         "model": "local-model",
         "since": found["roles"]["small"]["since"],
         "liked": False,
+        "silent": {
+            "since": found["roles"]["small"]["silent"]["since"],
+            "why": f"{spent}; local answered with an error (HTTP 500)",
+        },
     }
 
 
