@@ -10,68 +10,22 @@ Needs tmux, and the agents that the tests install into `.cache/agents`.
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import agent_world  # noqa: E402 - lies in tests/
-from launcher import PROGRAM  # noqa: E402
+import tmux_session  # noqa: E402
 
 RECORDINGS = ROOT / "docs" / "recordings"
 QUESTION = "What is in this folder?"
 ANSWER = "Nothing yet: it is an empty repository."
 COLUMNS, ROWS = 100, 30
-LIMIT_S = 90.0
-
-KNOWN_USER: dict[str, Callable[[agent_world.World], dict[str, str]]] = {
-    "claude-code": lambda world: {
-        ".claude.json": json.dumps(
-            {
-                "hasCompletedOnboarding": True,
-                "projects": {str(world.project): {"hasTrustDialogAccepted": True}},
-            }
-        )
-    },
-    "codex": lambda world: {
-        ".codex/config.toml": f'[projects."{world.project}"]\ntrust_level = "trusted"\n'
-    },
-}
-"""What the agent's own first questions leave in a home, when the user has answered them."""
-
-READY = {"claude-code": "\u276f", "codex": "\u203a", "opencode": "Ask anything"}
-"""What stands on the screen when the agent waits for a message."""
-
-
-class Terminal:
-    """A tmux session of its own server."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "tmux"
-
-    def tmux(self, *words: str) -> str:
-        argv = ["tmux", "-S", str(self.socket), "-f", "/dev/null", *words]
-        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-
-    def screen(self) -> str:
-        return self.tmux("capture-pane", "-p", "-t", "0")
-
-    def wait_for(self, text: str) -> str:
-        limit = time.monotonic() + LIMIT_S
-        while time.monotonic() < limit:
-            screen = self.screen()
-            if text in screen:
-                return screen
-            time.sleep(0.3)
-        raise SystemExit(f"{text!r} did not appear:\n{self.screen()}")
 
 
 def record(name: str) -> None:
@@ -80,29 +34,17 @@ def record(name: str) -> None:
         folder = Path(place)
         with agent_world.make_world(name, folder) as world:
             world.engine.script = [world.ends(ANSWER)]
-            for path, text in KNOWN_USER[name](world).items() if name in KNOWN_USER else ():
-                file = world.home / path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(text)
             command = ["up", name, "--engine", world.engine.url, "--context", "65536"]
-            env = [f"{k}={v}" for k, v in (world.shell() | {"TERM": "xterm-256color"}).items()]
-            terminal = Terminal(folder)
-            size = ("-x", str(COLUMNS), "-y", str(ROWS))
-            line = shlex.join(["env", "-i", *env, str(PROGRAM), *command])
-            terminal.tmux("new-session", "-d", *size, "-c", str(world.project), line)
-            try:
-                first = terminal.wait_for(READY[name])
+            with tmux_session.launched(
+                world, command, world.shell(), columns=COLUMNS, rows=ROWS
+            ) as session:
+                session.wait_for(tmux_session.READY[name])
                 time.sleep(2.0)  # what is drawn after the prompt
-                first = terminal.screen()
-                terminal.tmux("send-keys", "-t", "0", "-l", QUESTION)
-                terminal.wait_for(QUESTION)
-                time.sleep(0.5)
-                terminal.tmux("send-keys", "-t", "0", "Enter")
-                terminal.wait_for(ANSWER)
+                first = session.screen()
+                session.say(QUESTION)
+                session.wait_for(ANSWER)
                 time.sleep(2.0)
-                second = terminal.screen()
-            finally:
-                terminal.tmux("kill-server")
+                second = session.screen()
             asked = {str(row.json["model"]) for row in world.engine.turns}
             assert asked == {agent_world.MODEL}, asked
             text = (
