@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agentlaunch import launch
 from agentlaunch.cli import main
 from agentlaunch.commands import deciding, looking
 from agentlaunch.endpoint import is_loopback
+from agentlaunch.engines.base import Served
 from agentlaunch.errors import EngineFailed, Refused
-from agentlaunch.plan import LaunchPlan
+from agentlaunch.gateway.routes import Word
+from agentlaunch.launch import gateway, serving
+from agentlaunch.launch.terms import Terms
+from agentlaunch.plan import LaunchPlan, Pull, Step
 from agentlaunch.settings import PROJECT_FILE
 from agentlaunch.talk import Policy, Talk
+from places import paths_below
 from wire_server import WireServer
 
 KEY = "sk-canary-9d1e"
@@ -139,3 +146,81 @@ def test_a_rule_that_is_met_says_nothing_of_money(
     Path(PROJECT_FILE).write_text("max_spend_per_day = -1\n")
     with pytest.raises(Refused, match="max_spend_per_day"):
         planned()
+
+
+# ---- endpoints of this machine that only stand in --------------------------------------------
+
+
+def with_local(made: LaunchPlan, *, at: int, steps: tuple[Step, ...] = ()) -> LaunchPlan:
+    """The plan with one of its endpoints on this machine, in the same place."""
+    hybrid = made.hybrid
+    assert hybrid is not None
+    inner = replace(made, hybrid=None, steps=steps)
+    chain = list(hybrid.chains["main"])
+    chain[at] = replace(chain[at], word=Word("local"), local=inner, remote=None)
+    return replace(made, hybrid=replace(hybrid, chains={"main": tuple(chain)}))
+
+
+def terms(tmp_path: Path) -> Terms:
+    talk = Talk(Policy(no_input=True, offline=True))
+    return Terms(talk, paths_below(tmp_path), launch.places(paths_below(tmp_path)))
+
+
+@pytest.fixture
+def made(servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch) -> LaunchPlan:
+    first, second = servers
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"{first.url}, {second.url}")
+    return planned()
+
+
+def test_a_stand_in_that_cannot_be_served_does_not_end_the_launch(
+    made: LaunchPlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_plan: LaunchPlan) -> Served:
+        raise EngineFailed("the engine did not come")
+
+    plan, served = gateway.serve_local(with_local(made, at=1), terms(tmp_path), fails)
+    assert plan.hybrid is not None
+    assert [hop.model for hop in plan.hybrid.chains["main"]] == ["one"]
+    assert served == {}
+    told = "local is left out of this session: the engine did not come"
+    assert told in capsys.readouterr().err
+
+
+def test_what_the_user_is_to_answer_ends_it(made: LaunchPlan, tmp_path: Path) -> None:
+    def fails(_plan: LaunchPlan) -> Served:
+        raise Refused("in use")
+
+    with pytest.raises(Refused):
+        gateway.serve_local(with_local(made, at=1), terms(tmp_path), fails)
+
+
+def test_where_nobody_else_answers_the_failure_is_the_launchs(
+    made: LaunchPlan, tmp_path: Path
+) -> None:
+    def fails(_plan: LaunchPlan) -> Served:
+        raise EngineFailed("the engine did not come")
+
+    plan = with_local(made, at=0)
+    assert plan.hybrid is not None
+    first, second = plan.hybrid.chains["main"]
+    down = replace(plan.hybrid, chains={"main": (first, replace(second, answers=False))})
+    with pytest.raises(EngineFailed):
+        gateway.serve_local(replace(plan, hybrid=down), terms(tmp_path), fails)
+
+
+def test_a_stand_in_that_cannot_be_fetched_is_left_out(
+    made: LaunchPlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = with_local(made, at=1, steps=(Pull("nobody/has:this", 5),))
+    plan = serving.bring(replace(plan, steps=()), terms(tmp_path))
+    assert plan.hybrid is not None
+    assert [hop.model for hop in plan.hybrid.chains["main"]] == ["one"]
+    assert "local is left out of this session" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("at", "spare"), [(1, ["local"]), (0, [])])
+def test_only_what_stands_in_can_be_spared(at: int, spare: list[str], made: LaunchPlan) -> None:
+    hybrid = with_local(made, at=at, steps=(Pull("nobody/has:this", 5),)).hybrid
+    assert hybrid is not None
+    assert [hop.word.shown for hop in hybrid.spare] == spare

@@ -206,8 +206,13 @@ def start(talk: Talk, *, allow_remote: bool = False) -> Result:
     from agentlaunch.launch import serving  # its rooms cost milliseconds
     from agentlaunch.launch.terms import Terms
 
-    asked, made, _hybrid = _planned(talk, allow_remote=allow_remote, rehearsal=False)
-    if up.agree(talk, made, asked) == "no":
+    asked, made, hybrid = _planned(talk, allow_remote=allow_remote, rehearsal=False)
+    answer = up.agree(talk, made, asked)
+    if answer == "other":
+        made = _without_an_agent(up.spared(talk, asked, hybrid))
+        if made.hybrid is None:
+            answer = "no"  # one endpoint is left, which agents ask directly
+    if answer == "no":
         return Result("agentlaunch/gateway-start/1", {"running": None}, _say_nothing)
     terms = Terms(
         talk,
@@ -250,13 +255,17 @@ def _planned(
             hint=f"agentlaunch up, or name several: {ROUTES}",
             code="no-gateway",
         )
+    return asked, _without_an_agent(made), made.hybrid
+
+
+def _without_an_agent(made: plan.LaunchPlan) -> plan.LaunchPlan:
     package = made.agent.agent.package
     steps = tuple(
         step
         for step in made.steps
         if not (isinstance(step, plan.Install) and step.package == package)
     )
-    return asked, replace(made, steps=steps), made.hybrid
+    return replace(made, steps=steps)
 
 
 def stop(talk: Talk, *, force: bool) -> Result:

@@ -95,6 +95,8 @@ def settle(
     answer = agree(talk, made, asked)
     if answer == "no":
         return None
+    if answer == "other" and made.hybrid is not None:
+        return spared(talk, asked, made.hybrid), None
     later = plan.meanwhile(made) if answer == "other" else None
     return (made if later is None else instead(talk, asked, later)), later
 
@@ -189,6 +191,10 @@ def agree(talk: Talk, made: plan.LaunchPlan, asked: looking.Asked) -> Answer:
         talk.say(f"  will {screen.step_text(step)}")
     permission.agree_to_download(talk, made.download_bytes, asked.max_download_bytes)
     question = f"Do it ({format_bytes(made.download_bytes)} {_places(made, fetch, asked)})?"
+    spare = made.hybrid.spare if made.hybrid is not None else ()
+    if spare:
+        names = " and ".join(hop.word.shown for hop in spare)
+        return talk.ask_or(question, f"go on without {names}", key="w", flag="--yes")
     other = plan.meanwhile(made)
     if other is None:
         return "yes" if talk.ask(question, flag="--yes") else "no"
@@ -222,6 +228,18 @@ def instead(talk: Talk, asked: looking.Asked, later: plan.Meanwhile) -> plan.Lau
         talk.say(line)
     for code, message in made.warnings:
         talk.warn(message, code=code)
+    return made
+
+
+def spared(talk: Talk, asked: looking.Asked, hybrid: plan.Hybrid) -> plan.LaunchPlan:
+    """The launch without the endpoints that would be fetched only to stand in for others."""
+    if asked.routes is None:
+        raise ValueError("chains come from routes")
+    words = [hop.word for hop in hybrid.spare]
+    made = deciding.decide(talk, replace(asked, routes=asked.routes.without(words)))
+    refuse_without_tools(made)
+    for line in screen.lines(made):
+        talk.say(line)
     return made
 
 

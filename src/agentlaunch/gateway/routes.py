@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from agentlaunch.endpoint import without_secrets
@@ -49,6 +49,13 @@ class Routes:
     small: tuple[Word, ...] = ()
     subagent: Role = "main"
     routing: Routing = "roles"
+
+    def without(self, words: Sequence[Word]) -> Routes:
+        """These chains without some endpoints."""
+        main, small = (
+            tuple(word for word in chain if word not in words) for chain in (self.main, self.small)
+        )
+        return replace(self, main=main, small=small)
 
     @property
     def chains(self) -> dict[Role, tuple[Word, ...]]:

@@ -92,7 +92,7 @@ def prepare(
     agrees to no download of more than `max_download_bytes`.
     """
     terms = Terms(talk, paths, where, insecure, idle_minutes, max_download_bytes)
-    serving.bring(plan, terms)
+    plan = serving.bring(plan, terms)
     agent = survey.ask_version(survey.find_agent(plan.wish.agent, paths))
     if agent.path is None:
         raise AgentlaunchError(f"{plan.wish.agent.title} is still missing after its installation")

@@ -13,12 +13,18 @@ from pathlib import Path
 from agentlaunch.agents.base import own_folder
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.base import Served
-from agentlaunch.errors import Refused
+from agentlaunch.errors import (
+    AgentlaunchError,
+    EngineFailed,
+    MachineCannot,
+    ModelUnavailable,
+    Refused,
+)
 from agentlaunch.gateway import events, life, status_line
 from agentlaunch.gateway.package import VERSION
 from agentlaunch.gateway.spec import MODEL_NAMES, Hop, Spec
 from agentlaunch.launch.terms import Terms
-from agentlaunch.plan import GATEWAY, Hybrid, LaunchPlan, Places, PlannedHop, Roles
+from agentlaunch.plan import GATEWAY, Hybrid, LaunchPlan, Places, PlannedHop, Roles, narrowed
 from agentlaunch.plan.hybrid import WIRES
 from agentlaunch.records import Records
 from agentlaunch.settings import Paths
@@ -28,19 +34,23 @@ from agentlaunch.talk import Talk
 SEEN = "gateway-seen"
 MOST_TOLD = 5
 
+PASSING = {
+    kind.exit_code for kind in (AgentlaunchError, MachineCannot, EngineFailed, ModelUnavailable)
+}
+"""How an endpoint of this machine may fail without ending a launch that others can carry."""
+
 Serve = Callable[[LaunchPlan], Served]
 """Serves the plan of one engine on this machine."""
 
 
-def serve(
-    plan: LaunchPlan, hybrid: Hybrid, terms: Terms, local: Serve
-) -> tuple[Served, LaunchPlan]:
+def serve(plan: LaunchPlan, terms: Terms, local: Serve) -> tuple[Served, LaunchPlan]:
     """The gateway that routes these chains, found or started; the plan knows its status line.
 
-    Raises what serving each local endpoint raises, and `EngineFailed` where the gateway does not
-    come.
+    Raises what serving a local endpoint raises where nobody else answers, and `EngineFailed` where
+    the gateway does not come.
     """
-    served = {id(made): local(made) for made in hybrid.locals}
+    plan, served = serve_local(plan, terms, local)
+    hybrid = hybrid_of(plan)
     spec = spec_of(hybrid, lambda made: served[id(made)])
     found = run(spec, terms)
     own_line = _users_own(plan, terms.where)
@@ -57,6 +67,44 @@ def serve(
         digest=_digest(spec),
     )
     return result, dataclasses.replace(plan, roles=roles, url=found.url)
+
+
+def go_on_without(
+    plan: LaunchPlan, hop: PlannedHop, error: AgentlaunchError, terms: Terms
+) -> LaunchPlan:
+    """The plan without an endpoint of this machine that failed, and say so.
+
+    Raises `error` where it is one of the user's to answer, or where nobody else answers.
+    """
+    left = narrowed(plan, hop) if error.exit_code in PASSING else None
+    if left is None:
+        raise error
+    text = f"{hop.word.shown} is left out of this session: {error.message}"
+    terms.talk.warn(text, code="endpoint-left-out")
+    return left
+
+
+def serve_local(
+    plan: LaunchPlan, terms: Terms, local: Serve
+) -> tuple[LaunchPlan, dict[int, Served]]:
+    """Every endpoint of this machine, by the identity of its plan; and the plan without the ones
+    that do not come, where others answer."""
+    served: dict[int, Served] = {}
+    for hop in hybrid_of(plan).hops:
+        if hop.local is None:
+            continue
+        try:
+            served[id(hop.local)] = local(hop.local)
+        except AgentlaunchError as error:
+            plan = go_on_without(plan, hop, error, terms)
+    return plan, served
+
+
+def hybrid_of(plan: LaunchPlan) -> Hybrid:
+    """The chains of a plan that has some."""
+    if plan.hybrid is None:
+        raise ValueError("a plan without chains")
+    return plan.hybrid
 
 
 def run(spec: Spec, terms: Terms) -> life.Running:

@@ -5,34 +5,79 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from agentlaunch import managed
 from agentlaunch.engines import llama_cpp, llama_cpp_prefixes, remote
 from agentlaunch.engines.base import Served, ServeRequest
-from agentlaunch.errors import CheckFailed, ModelUnavailable
+from agentlaunch.errors import (
+    AgentlaunchError,
+    CheckFailed,
+    ModelUnavailable,
+)
 from agentlaunch.gateway import life
 from agentlaunch.launch import pull
 from agentlaunch.launch.terms import Terms
 from agentlaunch.models import identity, sampling, store
 from agentlaunch.models.refs import parse_ref
-from agentlaunch.plan import Install, LaunchPlan, Places, Pull, served_name
+from agentlaunch.plan import (
+    Install,
+    LaunchPlan,
+    Places,
+    Pull,
+    Step,
+    served_name,
+)
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_seconds
 
 
-def bring(plan: LaunchPlan, terms: Terms) -> None:
-    """Install and download what is missing; what Ollama is to have, it fetches when it serves."""
-    for step in plan.steps:
+def bring(plan: LaunchPlan, terms: Terms) -> LaunchPlan:
+    """Install and download what is missing; what Ollama is to have, it fetches when it serves.
+
+    Gives the plan back without the endpoints of this machine that could not be brought. Raises what
+    an installation or a download raises, where the launch cannot go on without it.
+    """
+    if plan.hybrid is None:
+        _install(plan.steps, terms)
+        if plan.ollama is None:
+            _download(plan, terms)
+        return plan
+    from agentlaunch.launch import gateway
+
+    behind = {step.package for made in plan.hybrid.locals for step in made.steps
+              if isinstance(step, Install)} - _of_the_agent(plan)  # fmt: skip
+    own = [row for row in plan.steps if not isinstance(row, Install) or row.package not in behind]
+    _install(own, terms)
+    for hop in plan.hybrid.hops:
+        if hop.local is None:
+            continue
+        rows = [row for row in hop.local.steps if row not in own]
+        try:
+            _install(rows, terms)
+            if hop.local.ollama is None:
+                _download(hop.local, terms)
+        except AgentlaunchError as error:
+            plan = gateway.go_on_without(plan, hop, error, terms)
+        else:
+            own += rows
+    return plan
+
+
+def _of_the_agent(plan: LaunchPlan) -> set[managed.Package]:
+    package = plan.agent.agent.package
+    return {managed.NODE, *([package] if package is not None else [])}
+
+
+def _install(steps: Iterable[Step], terms: Terms) -> None:
+    for step in steps:
         if isinstance(step, Install):
             begun = time.monotonic()
             offline = terms.talk.policy.offline
             terms.talk.follow(managed.install(step.package, terms.paths, offline=offline))
             _timed(terms.talk, f"installed {step.package.source}", time.monotonic() - begun)
-    for made in plan.hybrid.locals if plan.hybrid is not None else (plan,):
-        if made.ollama is None:
-            _download(made, terms)
 
 
 def _download(plan: LaunchPlan, terms: Terms) -> None:
@@ -59,7 +104,7 @@ def serve(plan: LaunchPlan, terms: Terms) -> tuple[Served, LaunchPlan]:
         from agentlaunch.launch import gateway  # rooms that cost milliseconds others need not pay
 
         liked = plan.hybrid.chains["main"][0].local
-        return gateway.serve(plan, plan.hybrid, terms, lambda made: _behind(made, liked, terms))
+        return gateway.serve(plan, terms, lambda made: _behind(made, liked, terms))
     if plan.ollama is not None:
         from agentlaunch.launch import ollama
 
@@ -95,13 +140,13 @@ def _behind(plan: LaunchPlan, liked: LaunchPlan | None, terms: Terms) -> Served:
 
 def start_gateway(plan: LaunchPlan, terms: Terms) -> life.Running:
     """The gateway of a plan by itself, without an agent; everything that it needs is brought."""
-    if plan.hybrid is None:
-        raise ValueError("a plan without a gateway")
     from agentlaunch.launch import gateway
 
-    bring(plan, terms)
-    served = {id(made): serve(made, terms)[0] for made in plan.hybrid.locals}
-    return gateway.run(gateway.spec_of(plan.hybrid, lambda made: served[id(made)]), terms)
+    plan, served = gateway.serve_local(
+        bring(plan, terms), terms, lambda made: serve(made, terms)[0]
+    )
+    spec = gateway.spec_of(gateway.hybrid_of(plan), lambda made: served[id(made)])
+    return gateway.run(spec, terms)
 
 
 def _embedded(plan: LaunchPlan, terms: Terms) -> Served:

@@ -11,7 +11,7 @@ from agentlaunch.managed import Package
 from agentlaunch.models import choose
 from agentlaunch.plan.embedded import embedded_plan
 from agentlaunch.plan.engine import EMBEDDED, OLLAMA, EngineChoice, choose_engine
-from agentlaunch.plan.hybrid import GATEWAY, hybrid_plan, shown_chain
+from agentlaunch.plan.hybrid import GATEWAY, hybrid_plan, narrowed, shown_chain
 from agentlaunch.plan.lighter import lighter, ways_out
 from agentlaunch.plan.made import Hybrid, LaunchPlan, PlannedHop, Roles, handover, served_name
 from agentlaunch.plan.meanwhile import Meanwhile, meanwhile
@@ -77,6 +77,7 @@ __all__ = [
     "make_hybrid",
     "make_plan",
     "meanwhile",
+    "narrowed",
     "served_name",
     "shown_chain",
     "terms_of",

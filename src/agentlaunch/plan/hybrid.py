@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from agentlaunch import policy
 from agentlaunch.endpoint import HIDDEN, Endpoint, Wire
@@ -76,6 +77,15 @@ def _steps(
         yield Install(package)
     yield StartEngine(GATEWAY, reuse=False)
     yield HandOver(wish.agent.name)
+
+
+def narrowed(plan: LaunchPlan, lost: PlannedHop) -> LaunchPlan | None:
+    """The plan where an endpoint turned out not to be had; None where nobody else answers."""
+    left = plan.hybrid.without(lost) if plan.hybrid is not None else None
+    if left is None:
+        return None
+    tokens = max(hop.context_tokens for hop in left.chains["main"])
+    return replace(plan, hybrid=left, context=context_for(plan.wish, tokens))
 
 
 def shown_chain(chain: tuple[PlannedHop, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentlaunch import policy
 from agentlaunch.agents.base import Handover, Target, own_folder
@@ -101,6 +101,11 @@ class PlannedHop:
         return preset is not None and preset.hosted
 
     @property
+    def fetches(self) -> bool:
+        """Is its model still to be downloaded?"""
+        return self.local is not None and any(isinstance(row, Pull) for row in self.local.steps)
+
+    @property
     def place(self) -> str:
         """Where requests go, for a person."""
         if self.remote is not None:
@@ -123,6 +128,28 @@ class Hybrid:
         """Every endpoint once."""
         rows = [hop for chain in self.chains.values() for hop in chain]
         return tuple({str(hop.word): hop for hop in rows}.values())
+
+    @property
+    def spare(self) -> tuple[PlannedHop, ...]:
+        """What a model is to be fetched for, only to stand in for an endpoint that answers now."""
+        rows: list[PlannedHop] = []
+        for chain in self.chains.values():
+            ready = [hop.answers and not hop.fetches for hop in chain]
+            if any(ready):
+                rows += [hop for hop in chain[ready.index(True) :] if hop.fetches]
+            else:  # this role needs what it has to fetch
+                return ()
+        return tuple({str(hop.word): hop for hop in rows}.values())
+
+    def without(self, lost: PlannedHop) -> Hybrid | None:
+        """These chains without an endpoint; None where nobody of a chain would answer then."""
+        chains = {
+            role: tuple(hop for hop in chain if hop.word != lost.word)
+            for role, chain in self.chains.items()
+        }
+        if not all(any(hop.answers for hop in chain) for chain in chains.values()):
+            return None
+        return replace(self, chains=chains)
 
     @property
     def locals(self) -> tuple[LaunchPlan, ...]:
