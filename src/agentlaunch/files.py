@@ -82,7 +82,27 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 def write_json(path: Path, value: object, *, mode: int = 0o600) -> None:
     """Write a JSON document atomically, readable by this user alone."""
-    write_atomic(path, json.dumps(value, indent=1).encode() + b"\n", mode=mode)
+    write_atomic(path, json_bytes(value), mode=mode)
+
+
+def json_bytes(value: object) -> bytes:
+    """A JSON document as our files hold it."""
+    return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def write_given(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write to a place that the user named: a file atomically, also behind a link; what is there
+    and no plain file (a pipe, a device) is written into and stays what it is."""
+    try:
+        plain = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        plain = True
+    if plain and path.absolute().parts[1:2] not in {("dev",), ("proc",)}:
+        write_atomic(Path(os.path.realpath(path)), data, mode=mode)
+        return
+    # A pipe that nobody reads would make us wait for ever.
+    with os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as stream:
+        stream.write(data)
 
 
 def read_plain(path: Path, most_bytes: int = -1) -> bytes:

@@ -224,3 +224,15 @@ def test_only_what_stands_in_can_be_spared(at: int, spare: list[str], made: Laun
     hybrid = with_local(made, at=at, steps=(Pull("nobody/has:this", 5),)).hybrid
     assert hybrid is not None
     assert [hop.word.shown for hop in hybrid.spare] == spare
+
+
+def test_a_server_that_stands_twice_in_a_chain_is_asked_once(
+    servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    monkeypatch.setenv("AGENTLAUNCH_HOSTED_URL", first.url)
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"hosted, {first.url}, {second.url}, hosted#one")
+    made = planned()
+    assert made.hybrid is not None
+    assert [hop.model for hop in made.hybrid.chains["main"]] == ["one", "two"]
+    assert [code for code, _text in made.warnings].count("endpoint-twice") == 2

@@ -127,3 +127,30 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
         files.read_plain(pipe)
     with pytest.raises(Refused, match="cannot be read"):
         settings.read_toml(pipe)
+
+
+def test_a_place_that_the_user_names_stays_what_it_is(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real", tmp_path / "link", tmp_path / "pipe"
+    real.write_text("old")
+    link.symlink_to(real)
+    files.write_given(link, b"new")
+    assert (link.is_symlink(), real.read_text()) == (True, "new")
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match=r"No such device"):  # nobody reads
+        files.write_given(pipe, b"new")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        files.write_given(pipe, b"new")
+        assert os.read(reader, 10) == b"new"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_device_is_written_into_and_not_replaced() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        files.write_given(Path("/dev/full"), b"new")
+    files.write_given(Path("/dev/null"), b"new")
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)

@@ -229,7 +229,7 @@ def _refuse_place(place: Path, *, force: bool) -> None:
 
 def _write(place: Path, text: str) -> None:
     try:
-        files.write_atomic(place, text.encode(), mode=0o644)
+        files.write_given(place, text.encode())
     except OSError as error:
         raise Refused(
             f"{place} cannot be written: {error.strerror or error}", code="not-writable"

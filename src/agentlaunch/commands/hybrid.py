@@ -108,14 +108,23 @@ class _Found:
     """The origin that `AGENTLAUNCH_ENGINE_KEY` is for."""
 
     def hops(self, words: tuple[Word, ...]) -> Iterator[plan.PlannedHop]:
-        """The endpoints of a chain, without those that cannot be had."""
+        """The endpoints of a chain, without those that cannot be had and those that stand there
+        already under another name."""
+        before: list[plan.PlannedHop] = []
         for word in words:
             key = f"{word}@{word.context_tokens}"
             if key not in self.known:
                 self.known[key] = self._hop(word)
             hop = self.known[key]
-            if hop is not None:
-                yield hop
+            if hop is None:
+                continue
+            twin = next((row for row in before if _same(row, hop)), None)
+            if twin is not None:
+                text = f"{hop.word.shown} is {twin.word.shown} again, so it is asked once"
+                self.warnings = (*self.warnings, ("endpoint-twice", text))
+                continue
+            before.append(hop)
+            yield hop
 
     def nothing(self, role: Role) -> AgentlaunchError:
         """The end for a chain without an endpoint that can be had."""
@@ -153,7 +162,7 @@ class _Found:
             addresses = {name: row.value for name, row in self.asked.said.items()}
             target = remote.resolve(word.name, addresses)
         except UsageError as error:
-            error.message = error.message.replace("--engine: ", "routes: ")
+            error.message = f"routes: {error.message}"
             raise
         owner = self.owner
         if owner is None or owner == target.origin:
@@ -211,6 +220,15 @@ class _Found:
     def _leave_out(self, word: Word, error: AgentlaunchError) -> None:
         text = f"{word.shown} is left out of this session: {error.message}"
         self.warnings = (*self.warnings, ("endpoint-left-out", text))
+
+
+def _same(one: plan.PlannedHop, other: plan.PlannedHop) -> bool:
+    """Would both ask the same model in the same place?"""
+    if one.local is not None and other.local is not None:
+        return (one.local.engine, one.model) == (other.local.engine, other.model)
+    if one.remote is None or other.remote is None:
+        return False
+    return (one.remote.url, one.model) == (other.remote.url, other.model)
 
 
 def _pick(facts: RemoteFacts, word: Word) -> RemoteModel:
@@ -292,9 +310,8 @@ def findings(values: Mapping[str, settings.Value], paths: Paths) -> tuple[Findin
             if not word.is_here:
                 remote.resolve(word.name, addresses)
     except AgentlaunchError as error:
-        message = error.message.replace("--engine: ", "")
         hint = error.hint or "agentlaunch config unset routes.main"
-        return (Finding("routes", "error", message, hint),)
+        return (Finding("routes", "error", error.message, hint),)
     chains = "; ".join(
         f"{role}: {' → '.join(word.shown for word in words)}"
         for role, words in routes.chains.items()

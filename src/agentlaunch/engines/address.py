@@ -41,25 +41,25 @@ def normalized_url(text: str) -> str:
         parts = urlsplit(text.strip())
         host, _port = parts.hostname, parts.port
     except ValueError:  # its text could quote a password
-        raise UsageError(f"--engine: {without_secrets(text)!r} is not an address") from None
+        raise UsageError(f"{without_secrets(text)!r} is not an address") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise UsageError(
-            f"--engine: {without_secrets(text)!r} is neither an engine's name nor an http address",
-            hint="for example --engine embedded or --engine http://127.0.0.1:8080",
+            f"{without_secrets(text)!r} is neither an engine's name nor an http address",
+            hint="for example embedded, or http://127.0.0.1:8080",
             code="unknown-engine",
         )
     if parts.username or parts.password:
         raise UsageError(
-            "--engine: a key in the address would be visible to other programs",
+            "a key in the address would be visible to other programs",
             hint=f"export {KEY_VARIABLE}=… instead",
         )
     if parts.query or parts.fragment:
         raise UsageError(
-            f"--engine: {without_secrets(text)!r} has more than an address in it",
+            f"{without_secrets(text)!r} has more than an address in it",
             hint=f"leave away what follows the ? or #; a key goes in {KEY_VARIABLE}",
         )
     if _NETLOC.fullmatch(parts.netloc) is None:  # two readers could see two hosts in it
-        raise UsageError(f"--engine: {without_secrets(text)!r} is not an address")
+        raise UsageError(f"{without_secrets(text)!r} is not an address")
     if _is_unsafe(host):
         raise Refused(
             f"{host} is a link-local or metadata address, no model server", code="unsafe-address"

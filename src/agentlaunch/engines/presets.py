@@ -294,12 +294,12 @@ def _unknown(word: str) -> UsageError:
     near = difflib.get_close_matches(word.strip().lower(), words, 1, cutoff=0.6)
     if near:
         return UsageError(
-            f"--engine: there is no engine {without_secrets(word)!r}",
-            hint=f"did you mean --engine {near[0]}?",
+            f"there is no engine {without_secrets(word)!r}",
+            hint=f"did you mean {near[0]}?",
             code="unknown-engine",
         )
     return UsageError(
-        f"--engine: {without_secrets(word)!r} is neither an engine's name nor an http address",
+        f"{without_secrets(word)!r} is neither an engine's name nor an http address",
         hint=f"engines: {', '.join((*OWN, HOSTED, *PRESETS))}; or an address, http://127.0.0.1:8080",
         code="unknown-engine",
     )

@@ -261,19 +261,16 @@ def write_status(
     plan: LaunchPlan | None,
 ) -> None:
     """How far a launch came (CONTRACT: `--status-file`), for a script that sees only a status."""
-    files.write_json(
-        path,
-        {
-            "schema": "agentlaunch/status/1",
-            "stage": stage,
-            "exit": exit_code,
-            "pid": os.getpid(),
-            "agent": agent,
-            "model": model,
-            "engine": plan.engine if plan is not None else None,
-        },
-        mode=0o644,
-    )
+    status = {
+        "schema": "agentlaunch/status/1",
+        "stage": stage,
+        "exit": exit_code,
+        "pid": os.getpid(),
+        "agent": agent,
+        "model": model,
+        "engine": plan.engine if plan is not None else None,
+    }
+    files.write_given(path, files.json_bytes(status))
 
 
 def write_files(given: Handover, paths: Paths) -> None:
