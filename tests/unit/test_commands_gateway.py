@@ -281,6 +281,24 @@ def test_config_is_what_runs_and_holds_no_key(
     assert running.token not in data["text"]
 
 
+@pytest.mark.parametrize(("named", "codes"), [("hosted, local", []), ("local", ["routes-changed"])])
+def test_routes_that_name_other_endpoints_now_are_told(
+    named: str,
+    codes: list[str],
+    fake: FakeGateway,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serve()
+    monkeypatch.delenv("AGENTLAUNCH_ENGINE", raising=False)
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", named)
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_SMALL", "local")
+    for words in (["gateway"], ["gateway", "config"]):
+        assert main([*words, "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert [row["code"] for row in document["warnings"]] == codes
+
+
 @pytest.fixture
 def routes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[WireServer]]:
     """Two servers that the routes name, and an agent that is there."""

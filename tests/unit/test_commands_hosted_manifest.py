@@ -202,14 +202,14 @@ def test_stdout_holds_the_manifest_and_nothing_else(capsys: pytest.CaptureFixtur
     assert (said.out, said.err) == (text, "")
 
 
-def test_a_file_holds_the_same_and_is_for_everybody_to_read(
+def test_a_file_holds_the_same_with_its_own_name_and_is_for_everybody_to_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = _document(capsys, *ARGS[2:])[1]["data"]["text"]
     place = tmp_path / "my file.yaml"
     assert main([*ARGS, "--output", str(place)]) == 0
     said = capsys.readouterr()
-    assert place.read_text() == text
+    assert place.read_text() == text.replace("THIS_FILE", "'my file.yaml'")
     assert place.stat().st_mode & 0o777 == 0o644
     assert said.out == ""
     assert said.err.splitlines() == [

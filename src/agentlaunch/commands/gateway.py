@@ -9,14 +9,15 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from agentlaunch import plan, settings
-from agentlaunch.commands import deciding, engine_logs, looking, up
+from agentlaunch.commands import deciding, engine_logs, looking, ruling, up
 from agentlaunch.commands.result import Result
 from agentlaunch.endpoint import Endpoint
 from agentlaunch.engines.base import Served
-from agentlaunch.errors import EngineFailed, UsageError
+from agentlaunch.errors import AgentlaunchError, EngineFailed, UsageError
 from agentlaunch.gateway import config as configuration
 from agentlaunch.gateway import events, life, status_line
 from agentlaunch.gateway.package import VERSION
+from agentlaunch.gateway.routes import routes_of
 from agentlaunch.gateway.spec import MODEL_NAMES, Spec
 from agentlaunch.gateway.state import Stop
 from agentlaunch.settings import Paths
@@ -46,6 +47,7 @@ def status(talk: Talk) -> Result:
     """What runs, who answers now, the last switches and their reasons, and today's money."""
     paths = settings.paths()
     found = _look(paths)
+    _warn_of_other_routes(talk, found.running)
     data = {
         "running": [_as_json(row, found.now[row.folder.name]) for row in found.running],
         "switches": [_switch_json(row) for row in found.switches],
@@ -298,6 +300,7 @@ def config(talk: Talk, *, allow_remote: bool = False) -> Result:
     Raises what a launch over the routes raises where none runs.
     """
     running = life.find(settings.paths())
+    _warn_of_other_routes(talk, running)
     if running:
         first, *others = running
         text = first.config_file.read_text("utf-8")
@@ -310,6 +313,23 @@ def config(talk: Talk, *, allow_remote: bool = False) -> Result:
         talk.say(note)
     data = {"running": bool(running), "path": path, "text": text}
     return Result("agentlaunch/gateway-config/1", data, lambda t: t.answer(text.rstrip("\n")))
+
+
+def _warn_of_other_routes(talk: Talk, running: Sequence[life.Running]) -> None:
+    """Where the settings name other endpoints than any gateway that runs."""
+    try:
+        routes = routes_of(settings.load(user_file=ruling.user_file()))
+    except AgentlaunchError:  # others tell of it
+        return
+    if not running or routes is None:
+        return
+    wanted = {role: [word.shown for word in words] for role, words in routes.chains.items()}
+    for row in running:
+        if {role: [stop.name for stop in chain] for role, chain in row.chains.items()} == wanted:
+            return
+    names = "; ".join(f"{role}: {' → '.join(chain)}" for role, chain in wanted.items())
+    text = f"the routes say {names} now: a launch starts a gateway for them"
+    talk.warn(text, code="routes-changed")
 
 
 def _rehearsed(talk: Talk, *, allow_remote: bool) -> Spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def manifest(
             code="no-tool-parser",
         )
     if output is not None:
+        if output.name.isprintable():  # it stands in comments, a line each
+            text = text.replace("THIS_FILE", shlex.quote(output.name))
         _write(output, text)
     data = {
         "target": target,
