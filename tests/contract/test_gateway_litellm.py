@@ -617,18 +617,23 @@ def test_automatic_routing_keeps_the_chains_and_a_gateway_ends_with_its_last_ses
     with engine("hosted-model") as hosted, engine("small-model") as tiny, engine("m") as local:
         own = Hop("local", local.server.url, "m", "llama.cpp", 32_768)
         first = Hop("hosted", hosted.server.url, "hosted-model", "vllm", 65_536)
-        little = dataclasses.replace(first, name="tiny", base_url=tiny.server.url)
-        spec = Spec({"main": (first, own), "small": (little, own)}, "auto")
+        little = Hop("tiny", tiny.server.url, "hosted-model", "vllm", 16_384)
+        spec = Spec({"main": (first, own), "small": (little,)}, "auto")
         with running(tmp_path, spec, {}, idle_s=0.5) as gateway:
             lease = {"pid": os.getpid(), "mark": llama_cpp_host.start_mark(os.getpid())}
             (tmp_path / "leases" / "me").write_text(json.dumps(lease))
             for wire in WIRES:
                 assert gateway.ask(wire, prompt="2+2").hop == "small.1.tiny"
                 assert gateway.ask(wire, prompt=HARD).hop == "main.1.hosted"
-            hosted.manner = tiny.manner = "500"
+            for manner in ("overflows", "500"):  # of the one that was guessed to be enough
+                tiny.manner = manner
+                for wire in WIRES:
+                    assert gateway.ask(wire, prompt="2+2").hop == "main.1.hosted"
+            hosted.manner = "500"
             for wire in WIRES:
                 assert gateway.ask(wire, prompt=HARD).hop == "main.2.local"
-            assert gateway.ask("openai_chat", "al-small").hop == "small.2.local"
+                assert gateway.ask(wire, prompt="2+2").hop == "main.2.local"
+            assert gateway.ask("openai_chat", "al-small").hop == "main.2.local"
             assert gateway.child.poll() is None
             (tmp_path / "leases" / "me").unlink()
             wait_until(lambda: gateway.child.poll() is not None, what="it did not end")

@@ -77,7 +77,7 @@ def document(spec: Spec) -> Document:
     """LiteLLM's whole configuration; it names secrets by their variables alone."""
     return {
         "model_list": [*_deployments(spec), *_auto_router(spec)],
-        "router_settings": _router_settings(_chains(spec)),
+        "router_settings": _router_settings(spec),
         "litellm_settings": {
             # A parameter that an engine does not know must not fail the request.
             "drop_params": True,
@@ -223,21 +223,22 @@ def _openai_base(hop: Hop) -> str:
     return f"{hop.base_url}{'/engines' if below else ''}/v1"
 
 
-def _router_settings(chains: Mapping[Role, tuple[Hop, ...]]) -> Document:
+def _router_settings(spec: Spec) -> Document:
+    chains = _chains(spec)
     return {
         "num_retries": 0,
         "allowed_fails": 0,  # the first failure is enough: the next endpoint answers
         "cooldown_time": COOLDOWN_S,
         "fallbacks": [
-            {name: [alone(role, at) for at in range(2, len(chain) + 1)]}
+            {name: others}
             for role, chain in chains.items()
-            if len(chain) > 1
+            if (others := _others(role, chain, spec))
             for name in _asked(role)
         ],
         "context_window_fallbacks": [
             {name: larger}
             for role, chain in chains.items()
-            if (larger := _larger(role, chain))
+            if (larger := _larger(role, chain, spec))
             for name in _asked(role)
         ],
         "model_group_alias": dict.fromkeys(SMALL_NAMES, MODEL_NAMES["small"]),
@@ -250,13 +251,27 @@ def _asked(role: Role) -> tuple[str, ...]:
     return (MODEL_NAMES[role], *(SMALL_NAMES if role == "small" else ()))
 
 
-def _larger(role: Role, chain: tuple[Hop, ...]) -> list[str]:
+def _others(role: Role, chain: tuple[Hop, ...], spec: Spec) -> list[str]:
+    """Who answers where the first does not. Routed by itself, the small chain may have been asked
+    for main work: then the whole main chain stands behind it."""
+    if _is_routed(role, spec):
+        return [alone(role, at) for at in range(1, len(chain) + 1)]
+    own = [alone(role, at) for at in range(2, len(chain) + 1)]
+    return own + (_others("main", spec.chains["main"], spec) if spec.routing == "auto" else [])
+
+
+def _larger(role: Role, chain: tuple[Hop, ...], spec: Spec) -> list[str]:
     """Where a prompt goes that is too large for the first one: the smallest that is larger."""
     first = chain[0].context_tokens
     rows = [
         (hop.context_tokens, at) for at, hop in enumerate(chain, 1) if hop.context_tokens > first
     ]
-    return [alone(role, at) for _tokens, at in sorted(rows)]
+    own = [alone(role, at) for _tokens, at in sorted(rows)]
+    if spec.routing != "auto":
+        return own
+    if _is_routed(role, spec):
+        return [alone(role, 1), *own]
+    return own + _larger("main", spec.chains["main"], spec)
 
 
 def _is_routed(role: Role, spec: Spec) -> bool:

@@ -218,7 +218,10 @@ def test_automatic_routing_puts_litellms_router_in_the_place_of_the_main_group()
         },
     }
     assert found["al-main-1"]["model_info"]["id"] == "main.1.hosted"
-    assert routing(spec) == routing(BOTH)
+    behind = {row: names for each in routing(spec)["fallbacks"] for row, names in each.items()}
+    main = [f"al-main-{at}" for at in range(1, len(BOTH.chains["main"]) + 1)]
+    assert behind["al-main"] == main
+    assert behind["al-small"] == ["al-small-2", *main]
     assert set(found) == set(groups(BOTH))
 
 
