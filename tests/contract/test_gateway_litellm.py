@@ -7,7 +7,6 @@ One LiteLLM serves most of this file, since its start takes 10 s and more.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
 import json
 import os
