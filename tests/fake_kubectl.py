@@ -25,6 +25,18 @@ TOO_SLOW = (
     "Unable to connect to the server: context deadline exceeded (Client.Timeout exceeded while "
     "awaiting headers)\n"
 )
+NO_CONTEXT = "Error in configuration: context was not found for specified context: prod\n"
+NO_PLUGIN = (
+    'E1123 08:56:16.311683   16309 memcache.go:265] "Unhandled Error" err=<\n'
+    '\tcouldn\'t get current server API group list: Get "https://127.0.0.1:1/api?timeout=5s": '
+    "getting credentials: exec: executable gke-gcloud-auth-plugin not found\n >\n"
+    "Unable to connect to the server: getting credentials: exec: executable "
+    "gke-gcloud-auth-plugin not found\n\n"
+    "It looks like you are trying to use a client-go credential plugin that is not installed.\n\n"
+    "To learn more about this feature, consult the documentation available at:\n"
+    "      https://kubernetes.io/docs/reference/access-authn-authz/authentication/"
+    "#client-go-credential-plugins\n"
+)
 """What kubectl 1.32.4 said, status 1 each (seen)."""
 
 

@@ -194,6 +194,40 @@ def test_a_split_that_cannot_be_names_those_that_can(capsys: pytest.CaptureFixtu
 ARGS = ("hosted", "manifest", "--target", "kubernetes", "--model", "qwen3-coder:30b")
 
 
+def test_stages_that_are_said_leave_the_split_in_a_machine_as_planned(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = ("--target", "ray", "--model", BIG, "--gpu", "H200", "--pipeline-parallel", "3")
+    _status, document = _document(capsys, *args)
+    assert _split(document["data"]["serving"])[:3] == ("H200", 8, 3)
+
+
+def test_more_gpus_than_a_machine_has_are_refused_of_an_unknown_model_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = ("--model", "acme/Coder", "--context", "4096", "--tensor-parallel", "16")
+    status, document = _document(capsys, "--target", "kubernetes", *args)
+    assert (status, document["error"]["code"]) == (2, "bad-layout")
+
+
+def test_a_cache_that_vllm_cannot_have_is_not_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ("--target", "kubernetes", "--kv-cache", "fp8", "--gpu")
+    for model in ("glm-4.7-flash", "gpt-oss:120b", "gemma4:31b"):
+        status, document = _document(capsys, *args, "A100-80GB", "--model", model)
+        assert (status, document["error"]["hint"]) == (2, "--kv-cache auto")
+        assert _document(capsys, *args, "H100", "--model", model)[0] == 0
+    assert _document(capsys, *args, "A100-80GB", "--model", "qwen3-coder:30b")[0] == 0
+
+
+def test_a_model_that_needs_a_template_for_tools_is_warned_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _status, document = _document(
+        capsys, "--target", "kubernetes", "--model", "deepseek-v3.1:671b", "--gpu", "H200"
+    )
+    assert [row["code"] for row in document["warnings"]] == ["chat-template"]
+
+
 def test_stdout_holds_the_manifest_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     text = _document(capsys, *ARGS[2:])[1]["data"]["text"]
     assert CODER in text
@@ -262,7 +296,9 @@ def test_a_model_over_machines_goes_to_a_target_that_has_them(
     args = ("--model", BIG, "--gpu", "H200")
     status, document = _document(capsys, "--target", "kubernetes", *args)
     assert (status, document["error"]["code"]) == (5, "needs-one-machine")
-    status, document = _document(capsys, "--target", "kserve", *args)
+    status, document = _document(capsys, "--target", "ray", *args)
     assert (status, _split(document["data"]["serving"])) == (0, ("H200", 8, 2, 1, []))
     assert main(["hosted", "plan", *args]) == 0
-    assert "hosted manifest --target kserve " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "hosted manifest --target ray " in told
+    assert "hosted status --url http://127.0.0.1:8000" in told  # Ray has no pods of its own

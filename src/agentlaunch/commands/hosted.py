@@ -94,6 +94,14 @@ def size(team: Team) -> Sized:
     kind = kv_cache(team.kv_cache)
     wanted = Wanted(sizing.sessions(team.users, part), _context(team.context, build), kind)
     cards = gpus.load() if team.gpu is None else (gpus.find(team.gpu),)
+    if kind == "fp8":
+        cards = tuple(row for row in cards if row.caches_fp8(build))
+    if not cards:
+        raise UsageError(
+            f"--kv-cache fp8: vLLM cannot keep the cache of {build.repo} so on {team.gpu}",
+            hint="--kv-cache auto",
+            code="bad-layout",
+        )
     outcomes = tuple(sizing.best(build, card, wanted) for card in cards)
     return Sized(build, wanted, part, outcomes, sizing.recommended(build, outcomes))
 
@@ -160,11 +168,13 @@ def cannot(sized: Sized, team: Team) -> MachineCannot:
 
 
 def _next(team: Team, build: Build, pick: Layout) -> tuple[str, str]:
-    target = "kubernetes" if pick.split.pipeline_parallel == 1 else "kserve"
-    file = f"{build.served_name}.yaml"
+    target, where = "kubernetes", f"--name {build.served_name}"
+    if pick.split.pipeline_parallel > 1:
+        target, where = "ray", "--url http://127.0.0.1:8000"
     return (
-        f"agentlaunch hosted manifest --target {target} {team.words()} --output {file}",
-        f"agentlaunch hosted status --name {build.served_name}",
+        f"agentlaunch hosted manifest --target {target} {team.words()}"
+        f" --output {build.served_name}.yaml",
+        f"agentlaunch hosted status {where}",
     )
 
 

@@ -13,12 +13,12 @@ from agentlaunch.commands import hosted
 from agentlaunch.commands.hosted import Sized, Team
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import ModelUnavailable, Refused, UsageError
-from agentlaunch.hosted import gpus, reasons, serving, sizing
+from agentlaunch.hosted import gpus, parsers, reasons, serving, sizing
 from agentlaunch.hosted.builds import Build
 from agentlaunch.hosted.gpus import Gpu
 from agentlaunch.hosted.parsers import reasoning_parser, tool_parser
 from agentlaunch.hosted.serving import TARGETS, Serving
-from agentlaunch.hosted.sizing import Split
+from agentlaunch.hosted.sizing import Layout, Split
 from agentlaunch.talk import Talk
 from agentlaunch.units import plural
 
@@ -61,6 +61,13 @@ def manifest(
             f"no tool-call parser is known for {made.repo}, and without one no agent can work: "
             "name it with --tool-parser",
             code="no-tool-parser",
+        )
+    family = parsers.family(made.repo)
+    if made.tool_parser is not None and family is not None and family.chat_template is not None:
+        talk.warn(
+            f"for tools {made.repo} needs a chat template of vLLM's: the first lines of the file "
+            "say which, and how it is given",
+            code="chat-template",
         )
     if output is not None:
         if output.name.isprintable():  # it stands in comments, a line each
@@ -139,6 +146,7 @@ def _known(team: Team, said: Said) -> Sized | None:
 def _unknown(team: Team, said: Said) -> Serving:
     repo = (team.model or "").strip()
     card = gpus.find(team.gpu or DEFAULT_GPU)
+    _in_a_machine(said.tensor_parallel or 1, card)
     return Serving(
         repo=repo,
         served_name=said.served_name or repo.partition("/")[2],
@@ -171,7 +179,7 @@ def _chosen(talk: Talk, known: Sized, team: Team, said: Said) -> _Chosen:
     if pick is None and free:
         raise hosted.cannot(known, team)
     card = pick.gpu if pick is not None else known.outcomes[-1].gpu
-    split = pick.split if pick is not None and free else _said_split(build, card, said)
+    split = pick.split if pick is not None and free else _said_split(build, card, said, pick)
     layout = sizing.lay_out(build, card, split, wanted, said.replicas)
     if layout is None:
         short = sizing.miss_of(build, card, split, wanted)
@@ -187,14 +195,10 @@ def _chosen(talk: Talk, known: Sized, team: Team, said: Said) -> _Chosen:
     return _Chosen(card, split, layout.replicas, layout.sessions)
 
 
-def _said_split(build: Build, card: Gpu, said: Said) -> Split:
-    tensor, stages = said.tensor_parallel or 1, said.pipeline_parallel or 1
-    if tensor > card.per_node:
-        raise UsageError(
-            f"--tensor-parallel: a machine has at most {card.per_node} x {card.name}",
-            hint="--pipeline-parallel goes over machines",
-            code="bad-layout",
-        )
+def _said_split(build: Build, card: Gpu, said: Said, pick: Layout | None) -> Split:
+    planned = pick.split.tensor_parallel if pick is not None else 1
+    tensor, stages = said.tensor_parallel or planned, said.pipeline_parallel or 1
+    _in_a_machine(tensor, card)
     plain = sizing.fault(build, Split(tensor, stages))
     if plain is None:
         return Split(tensor, stages)
@@ -207,6 +211,15 @@ def _said_split(build: Build, card: Gpu, said: Said) -> Split:
         hint=f"--tensor-parallel takes {known}" if known else None,
         code="bad-layout",
     )
+
+
+def _in_a_machine(tensor: int, card: Gpu) -> None:
+    if tensor > card.per_node:
+        raise UsageError(
+            f"--tensor-parallel: a machine has at most {card.per_node} x {card.name}",
+            hint="--pipeline-parallel goes over machines",
+            code="bad-layout",
+        )
 
 
 def _one(row: Split) -> Split:

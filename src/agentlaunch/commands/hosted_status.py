@@ -79,7 +79,8 @@ def status(talk: Talk, where: Where, *, allow_remote: bool = False) -> Result:
     if faults and len(faults) == in_cluster + (url is not None):
         raise faults[0]
     for fault in faults:
-        talk.warn(fault.message, code=fault.code)
+        way_out = f" ({fault.hint})" if fault.hint else ""
+        talk.warn(fault.message + way_out, code=fault.code)
     found = Found(pods, server, tuple(faults))
     data = _json(found, labels if in_cluster else None, where.namespace)
     return Result(

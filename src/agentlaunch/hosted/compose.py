@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from agentlaunch.errors import NotSupported
 from agentlaunch.hosted import vllm
 from agentlaunch.hosted.commented import Noted, Value, document
 from agentlaunch.hosted.serving import Serving
 
 CACHE = "/cache/huggingface"
+MOST_CARDS = 8
+"""Of one machine as it is usually sold (gpus.json)."""
 HEALTH = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{vllm.PORT}/health', timeout=5)"
 
 
 def write(serving: Serving) -> str:
     """One service for each replica, each with GPUs and a port of its own.
 
-    Raises `NotSupported` for a model over several machines.
+    Raises `NotSupported` for a model, or replicas, over several machines.
     """
     vllm.one_machine(serving, "compose")
+    if serving.gpus > MOST_CARDS:
+        raise NotSupported(
+            f"compose is for one machine, with at most {MOST_CARDS} GPUs: "
+            f"{serving.replicas} x {serving.tensor_parallel} are {serving.gpus}",
+            hint="--target kubernetes, or fewer: --replicas "
+            f"{max(1, MOST_CARDS // serving.tensor_parallel)}",
+            code="needs-one-machine",
+        )
     services = {_name(serving, at): _service(serving, at) for at in range(serving.replicas)}
     return document(
         _head(serving),
@@ -41,8 +52,8 @@ def _head(serving: Serving) -> str:
         "",
         "Before the first start, in the folder of this file (the key stays in .env, mode 0600;",
         "HF_TOKEN is for gated models only):",
-        "  umask 077",
-        '  printf "VLLM_API_KEY=%s\\nHF_TOKEN=\\n" "$(openssl rand -hex 32)" > .env',
+        "  (umask 077; set -C      # which writes over no .env that is there",
+        '   printf "VLLM_API_KEY=%s\\nHF_TOKEN=\\n" "$(openssl rand -hex 32)" > .env)',
         "Start it, and watch it load:",
         "  docker compose -f THIS_FILE up -d",
         "  docker compose -f THIS_FILE logs -f",
@@ -111,7 +122,9 @@ def _service(serving: Serving, at: int) -> dict[str, Value]:
             "interval": "15s",
             "timeout": "10s",
             "retries": 5,
-            "start_period": why("The first start fetches the weights.", f"{vllm.START_S}s"),
+            "start_period": why(
+                "The first start fetches the weights.", f"{vllm.start_s(serving)}s"
+            ),
         },
         "restart": "unless-stopped",
     }

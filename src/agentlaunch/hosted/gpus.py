@@ -41,6 +41,17 @@ class Gpu:
             return self.compute_capability >= (8, 9)
         return build.precision != "mxfp4" or self.compute_capability >= (9, 0)
 
+    def caches_fp8(self, build: Build) -> bool:
+        """Can vLLM keep this model's cache in FP8 on it? Where not, it ends at its start.
+
+        Below 8.9 only FlashInfer does, which has neither latent rows (MLA) nor the sinks of gpt-oss
+        there, and is not taken for Gemma 4 (vLLM 0.33.0: v1/attention/backends, models/config.py).
+        """
+        shape = build.shape
+        latent = any(row.kv_heads and not row.value_length for row in shape.layers)
+        other = latent or shape.architecture.startswith(("gemma4", "gpt_oss"))
+        return self.compute_capability >= (8, 9) or not other
+
 
 @functools.cache
 def load() -> tuple[Gpu, ...]:

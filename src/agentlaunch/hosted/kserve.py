@@ -1,6 +1,7 @@
 """KServe's LLMInferenceService: the resource that its controller turns into pods and a route.
 
 As in kserve/kserve: docs/samples/llmisvc/agentic-tool-calling, config/llmisvcconfig (2026-08).
+Its pods must not be root since v0.18, and vLLM's image is that of root with a user 2000 beside.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from agentlaunch.hosted.serving import Serving
 
 
 def write(serving: Serving) -> str:
-    """One resource; several machines are its `worker` and `parallelism`."""
-    many = serving.pipeline_parallel > 1
+    """One resource.
+
+    Raises `NotSupported` for several machines: KServe (to v0.20) has no preset for stages of layers
+    (`kserve-config-llm-worker-pipeline-parallel`), and its controller ends without one.
+    """
+    vllm.one_machine(serving, "kserve")
     spec: dict[str, Value] = {
         "model": Noted(
             "KServe fetches the weights before the start; for large ones raise memoryLimit of\n"
@@ -26,11 +31,6 @@ def write(serving: Serving) -> str:
             {"route": {}, "scheduler": {}},
         ),
     }
-    if many:
-        spec["parallelism"] = Noted(
-            "Over several machines; the cluster needs LeaderWorkerSet for it.",
-            {"tensor": serving.tensor_parallel, "pipeline": serving.pipeline_parallel},
-        )
     probe = {"periodSeconds": 10, "failureThreshold": vllm.START_S // 10}
     first = _container(serving) | {
         "startupProbe": Noted(
@@ -40,10 +40,6 @@ def write(serving: Serving) -> str:
         )
     }
     spec["template"] = {"containers": [first]}
-    if many:
-        spec["worker"] = Noted(
-            "The machines after the first.", {"containers": [_container(serving)]}
-        )
     return document(
         _head(serving),
         {
@@ -68,6 +64,9 @@ def _head(serving: Serving) -> str:
             "Before the first start, in the namespace that you deploy to (HF_TOKEN is for gated",
             "models only and may be empty):",
             kubernetes.secret_command(serving),
+            "A gated model is fetched by KServe itself, with the token of the service account:",
+            "  kubectl patch serviceaccount default"
+            f""" -p '{{"secrets":[{{"name":"{kubernetes.secret_name(serving)}"}}]}}'""",
             "Start it, and wait:",
             "  kubectl apply -f THIS_FILE",
             f"  kubectl wait --for=condition=Ready llminferenceservice/{name} --timeout=3600s",
@@ -91,6 +90,10 @@ def _container(serving: Serving) -> dict[str, Value]:
             "Without this line KServe takes an image of its own, whose vLLM is another version\n"
             "and may not know the parsers below.",
             vllm.IMAGE,
+        ),
+        "securityContext": Noted(
+            "KServe starts nothing as root, as which this image would run.",
+            {"runAsUser": 2000, "runAsGroup": 0},
         ),
         "env": [
             Noted("No key stands in this file.", _secret(serving, "VLLM_API_KEY")),
@@ -119,7 +122,7 @@ def _secret(serving: Serving, name: str) -> dict[str, Value]:
 
 def _words(serving: Serving) -> str:
     """A shell reads them, so only words without a special character go in: `serving.checked`."""
-    chosen = vllm.options(serving, parallel=serving.pipeline_parallel == 1)
+    chosen = vllm.options(serving)
     del chosen["served-model-name"]  # KServe's own, from model.name
     words = [
         f"--{name}" if value is None else f"--{name}={value}" for name, value in chosen.items()

@@ -116,7 +116,7 @@ def _deployment(serving: Serving) -> dict[str, Value]:
                 "A new pod would wait for GPUs that the old one holds.", {"type": "Recreate"}
             ),
             "progressDeadlineSeconds": Noted(
-                "The first start fetches the weights.", vllm.START_S + 600
+                "The first start fetches the weights.", vllm.start_s(serving) + 600
             ),
             "selector": {"matchLabels": {"app.kubernetes.io/name": serving.served_name}},
             "template": {"metadata": {"labels": labels(serving)}, "spec": _pod(serving)},
@@ -179,8 +179,9 @@ def _container(serving: Serving) -> dict[str, Value]:
             "limits": Noted("GPUs of one replica; requests and limits must agree.", cards),
         },
         "startupProbe": Noted(
-            f"{vllm.START_S // 60} minutes to fetch, load and compile before it counts as dead.",
-            {**health, "periodSeconds": 10, "failureThreshold": vllm.START_S // 10},
+            f"{vllm.start_s(serving) // 60} minutes to fetch, load and compile before it counts "
+            "as dead.",
+            {**health, "periodSeconds": 10, "failureThreshold": vllm.start_s(serving) // 10},
         ),
         "readinessProbe": {**health, "periodSeconds": 5, "timeoutSeconds": 5},
         "livenessProbe": {

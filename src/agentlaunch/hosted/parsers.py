@@ -20,8 +20,9 @@ class Family:
     tool_parser: str | None
     reasoning_parser: str | None
     source: str
-    note: str | None = None
-    """What these models need besides, for the person who deploys."""
+    chat_template: str | None = None
+    """With which vLLM's docs serve these models, as their own tells them of no tools (or not as the
+    parser wants it): a file of `examples` in vLLM's repository, and in its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def load() -> Table:
                 row["tool_parser"],
                 row["reasoning_parser"],
                 row["source"],
-                row.get("note"),
+                row.get("chat_template"),
             )
             for row in data["families"]
         ),

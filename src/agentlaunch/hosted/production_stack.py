@@ -30,12 +30,18 @@ def write(serving: Serving) -> str:
                     "Engines and router read the key from the secret; none stands in this file.",
                     {"secretName": secret, "secretKey": "VLLM_API_KEY"},
                 ),
+                "strategy": Noted(
+                    "A new pod would wait for GPUs and the claim that the old one holds, and the\n"
+                    "chart keeps the old one until the new one is ready.",
+                    {"type": "Recreate"},
+                ),
                 "startupProbe": Noted(
-                    f"{vllm.START_S // 60} minutes to fetch, load and compile; the chart gives 10.",
+                    f"{vllm.start_s(serving) // 60} minutes to fetch, load and compile; "
+                    "the chart gives 10.",
                     {
                         "initialDelaySeconds": 15,
                         "periodSeconds": 10,
-                        "failureThreshold": vllm.START_S // 10,
+                        "failureThreshold": vllm.start_s(serving) // 10,
                         "httpGet": {"path": "/health", "port": vllm.PORT},
                     },
                 ),

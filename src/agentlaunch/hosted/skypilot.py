@@ -71,8 +71,16 @@ def _service(serving: Serving) -> dict[str, Value]:
         "readiness_probe": {
             "path": "/v1/models",
             "headers": {"Authorization": "Bearer $VLLM_API_KEY"},
-            "initial_delay_seconds": Noted("The first start fetches the weights.", vllm.START_S),
+            "initial_delay_seconds": Noted(
+                "The first start fetches the weights. A replica that takes longer is given up.",
+                vllm.start_s(serving),
+            ),
             "timeout_seconds": 15,
+        },
+        "load_balancer": {
+            "stream_timeout_seconds": Noted(
+                "A long prompt in a full queue is silent for longer than SkyServe's 120.", 1800
+            )
         },
         "replicas": Noted(
             "Each replica is billed while it runs. To scale by load: replica_policy instead.",

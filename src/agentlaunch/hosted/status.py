@@ -27,7 +27,16 @@ ANSWER_S = 5
 KUBECTL_S = 20.0
 LONGEST_TEXT = 300
 
-_NO_LOGIN = ("must be logged in", "provide credentials", "Unauthorized", "token has expired")
+_ITS_OWN = ("error: ", "Error from server", "Error in ", "Unable to connect", "The connection to")
+"""How the line begins in which kubectl says what is wrong; logs and advice may stand around it."""
+_NO_LOGIN = (
+    "must be logged in",
+    "provide credentials",
+    "Unauthorized",
+    "token has expired",
+    "getting credentials",
+)
+_NO_CONTEXT = ("context was not found", "error loading config file")
 _NO_CLUSTER = ("was refused", "Unable to connect", "no such host", "deadline exceeded", "timed out")
 
 
@@ -106,7 +115,10 @@ def pods(labels: str, namespace: str | None, now: datetime | None = None) -> tup
             hint="ask the engine alone: agentlaunch hosted status --url http://HOST:8000",
             code="no-kubectl",
         )
-    done = process.run(_arguments(program, labels, namespace), timeout_s=KUBECTL_S)
+    try:
+        done = process.run(_arguments(program, labels, namespace), timeout_s=KUBECTL_S)
+    except process.ToolTimeout as error:
+        raise _silent(f"kubectl said nothing within {KUBECTL_S:g} s") from error
     if done.rc != 0:
         raise _fault(done.stderr, namespace)
     try:
@@ -123,8 +135,9 @@ def _arguments(program: Path, labels: str, namespace: str | None) -> list[str]:
 
 
 def _fault(said: str, namespace: str | None) -> AgentlaunchError:
-    line = next((row for row in reversed(said.splitlines()) if row.strip()), "it said nothing")
-    text = line.strip()[:LONGEST_TEXT]
+    lines = [row.strip() for row in said.splitlines() if row.strip()]
+    own = [row for row in lines if row.startswith(_ITS_OWN)]
+    text = (own or lines or ["it said nothing"])[-1][:LONGEST_TEXT]
     if "(Forbidden)" in text:
         where = f" --namespace {namespace}" if namespace else ""
         return AuthNeeded(
@@ -136,11 +149,18 @@ def _fault(said: str, namespace: str | None) -> AgentlaunchError:
         return AuthNeeded(
             f"the cluster wants a login: {text}", hint="log in to it, then: kubectl get pods"
         )
-    if any(words in text for words in _NO_CLUSTER):
+    if any(words in text for words in _NO_CONTEXT):
         return EngineFailed(
-            f"no cluster answers: {text}", hint="kubectl config current-context", code="no-cluster"
+            f"no cluster is chosen: {text}", hint="kubectl config get-contexts", code="no-cluster"
         )
+    if any(words in text for words in _NO_CLUSTER):
+        return _silent(text)
     return AgentlaunchError(f"kubectl failed: {text}", hint="kubectl get pods", code="kubectl")
+
+
+def _silent(text: str) -> EngineFailed:
+    hint = "kubectl config current-context"
+    return EngineFailed(f"no cluster answers: {text}", hint=hint, code="no-cluster")
 
 
 def read_pods(value: Any, now: datetime) -> tuple[Pod, ...]:
@@ -156,7 +176,7 @@ def _pod(row: Mapping[str, Any], now: datetime) -> Pod | None:
     name = _text(about.get("name"))
     if name is None:
         return None
-    containers = [*_rows(state, "containerStatuses"), *_rows(state, "initContainerStatuses")]
+    containers = [*_rows(state, "initContainerStatuses"), *_rows(state, "containerStatuses")]
     ready = _condition(state, "Ready").get("status") == "True"
     reason, message = (None, None) if ready else _why(about, state, containers)
     return Pod(
@@ -181,15 +201,19 @@ def _why(
     tellers = [_table(_table(one, "state"), kind) for one in containers for kind in _TELLING]
     if placed.get("status") == "False":
         tellers.insert(0, placed)
-    for teller in (*tellers, state):
-        if reason := _text(teller.get("reason")):
-            return reason, _text(teller.get("message"))
+    told = [(reason, row) for row in (*tellers, state) if (reason := _text(row.get("reason")))]
+    told.sort(key=lambda one: one[0] == _WAITS_FOR_OTHERS)
+    for reason, row in told:
+        if reason != _DONE:
+            return reason, _text(row.get("message"))
     if state.get("phase") == "Running":
         return "Loading", None  # it runs, and its probe has not been through yet
     return None, None
 
 
 _TELLING = ("waiting", "terminated")
+_WAITS_FOR_OTHERS, _DONE = "PodInitializing", "Completed"
+"""Of a container whose pod has others that come first, and of those."""
 
 
 def _last(containers: Sequence[Mapping[str, Any]]) -> Restart | None:
@@ -288,6 +312,7 @@ def unready(found: Sequence[Pod], engine: Server | None) -> Iterator[str]:
     if engine is not None and not engine.ready:
         what = "is not healthy" if engine.healthy is False else "serves no model"
         yield f"{engine.url} {what}"
-    for pod in found:
+    alive = [pod for pod in found if pod.phase != "Failed"]
+    for pod in alive or found:  # one that was evicted stays in the list, beside the one after it
         if not pod.ready and not pod.finished:
             yield f"pod {pod.name}: {pod.reason or pod.phase or 'not ready'}"

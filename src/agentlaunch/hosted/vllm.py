@@ -15,32 +15,32 @@ from agentlaunch.units import plural
 VERSION = "0.33.0"
 IMAGE_NAME = "vllm/vllm-openai"
 IMAGE = f"{IMAGE_NAME}:v{VERSION}"
+EXAMPLES = "/vllm-workspace/examples"
 PORT = 8000
 
 MEMORY_SHARE = "0.9"
 """Of each GPU's memory: what a plan counts with. vLLM 0.33.0 would take 0.92."""
 START_S = 3600
-"""How long the first start may take: download, load, compile. Later ones read the cache."""
+"""The least that the first start may take: download, load, compile. Later ones read the cache."""
+_LOAD_S = 1800
+_FETCH_BYTES_S = 100_000_000
+"""A download slower than this would be cut off; so would one of 673 GB within an hour."""
 
 _GI = 1024**3
 UNKNOWN_CACHE_GI = 500
 
 
-def options(serving: Serving, *, parallel: bool = True) -> dict[str, str | None]:
-    """vLLM's options by name without the dashes; None where an option takes no value.
-
-    `parallel` is false where the target itself sets how the model is split.
-    """
+def options(serving: Serving) -> dict[str, str | None]:
+    """vLLM's options by name without the dashes; None where an option takes no value."""
     found: dict[str, str | None] = {
         "served-model-name": serving.served_name,
         "max-model-len": str(serving.context_tokens),
         "max-num-seqs": str(serving.max_requests),
         "gpu-memory-utilization": MEMORY_SHARE,
         "enable-prefix-caching": None,
+        "tensor-parallel-size": str(serving.tensor_parallel),
     }
-    if parallel:
-        found["tensor-parallel-size"] = str(serving.tensor_parallel)
-    if parallel and serving.pipeline_parallel > 1:
+    if serving.pipeline_parallel > 1:
         found["pipeline-parallel-size"] = str(serving.pipeline_parallel)
     if serving.kv_cache_dtype != "auto":
         found["kv-cache-dtype"] = serving.kv_cache_dtype
@@ -73,6 +73,12 @@ def cache_gi(serving: Serving) -> int:
     return -(-serving.weights_bytes * 12 // 10 // _GI // 10) * 10 + 10
 
 
+def start_s(serving: Serving) -> int:
+    """How long the first start may take, in whole ten minutes."""
+    fetch = (serving.weights_bytes or UNKNOWN_CACHE_GI * _GI) // _FETCH_BYTES_S
+    return max(START_S, -(-(_LOAD_S + fetch) // 600) * 600)
+
+
 def memory_gi(serving: Serving) -> int:
     """Main memory of one engine in GiB: 16 a GPU, no less than 32. Weights pass through the page
     cache, which a limit counts too but gives back."""
@@ -84,7 +90,7 @@ def one_machine(serving: Serving, target: str) -> None:
     if serving.pipeline_parallel > 1:
         raise NotSupported(
             f"{target} has no manifest here for a model over {serving.pipeline_parallel} machines",
-            hint="--target kserve, ray or skypilot, or --pipeline-parallel 1",
+            hint="--target ray or skypilot, or a larger --gpu, of which one machine is enough",
             code="needs-one-machine",
         )
 
@@ -113,7 +119,15 @@ def about(serving: Serving, place: str, version: str = VERSION) -> str:
 def _parser_words(serving: Serving) -> list[str]:
     if serving.tool_parser is not None:
         family = parsers.family(serving.repo)
-        return [] if family is None or family.note is None else ["Note      " + family.note]
+        if family is None or family.chat_template is None:
+            return []
+        return [
+            "",
+            "CHAT TEMPLATE: vLLM's docs serve this model with a template of theirs, since its own",
+            "does not tell it of tools as the parser above reads them. Add to vLLM's arguments:",
+            f"  --chat-template {EXAMPLES}/{family.chat_template}",
+            "That is where vLLM's image has it; it is in `examples` of vLLM's repository.",
+        ]
     return [
         "",
         "NO TOOL PARSER: which one reads this model's tool calls is not known here, and agents",

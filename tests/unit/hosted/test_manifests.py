@@ -51,7 +51,7 @@ OPTIONS = {
     "--enable-expert-parallel": True,
 }
 LISTENING = {"--host": "0.0.0.0", "--port": "8000"}
-ONE_MACHINE: tuple[Target, ...] = ("compose", "kubernetes", "production-stack")
+ONE_MACHINE: tuple[Target, ...] = ("compose", "kubernetes", "production-stack", "kserve")
 
 
 def documents(text: str, version: tuple[int, int] = (1, 2)) -> list[Any]:
@@ -117,6 +117,13 @@ def test_compose_counts_the_gpus_of_a_single_replica() -> None:
     assert device == {"driver": "nvidia", "count": 2, "capabilities": ["gpu"]}
 
 
+def test_compose_takes_no_more_gpus_than_a_machine_has() -> None:
+    with pytest.raises(NotSupported, match="5 x 2 are 10") as caught:
+        manifest("compose", dataclasses.replace(TEAM, replicas=5))
+
+    assert caught.value.hint == "--target kubernetes, or fewer: --replicas 4"
+
+
 def test_kubernetes_is_a_claim_a_deployment_and_a_service_in_the_cluster_only() -> None:
     claim, deployment, service = documents(manifest("kubernetes", TEAM))
 
@@ -152,6 +159,36 @@ def test_kubernetes_gives_the_first_start_half_an_hour_and_more() -> None:
     assert deployment["spec"]["progressDeadlineSeconds"] >= 1800
 
 
+def test_large_weights_have_the_time_that_their_download_takes() -> None:
+    large = dataclasses.replace(TEAM, replicas=1, weights_bytes=673_000_000_000)
+
+    container = documents(manifest("kubernetes", large))[1]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    probe = container[0]["startupProbe"]
+    assert (
+        probe["periodSeconds"] * probe["failureThreshold"] == 9000
+    )  # 6730 s at 100 MB/s, and 1800
+    compose = document("compose", large)["services"]["vllm"]
+    assert compose["healthcheck"]["start_period"] == "9000s"
+    assert (
+        document("skypilot", large)["service"]["readiness_probe"]["initial_delay_seconds"] == 9000
+    )
+
+
+def test_the_key_of_compose_is_written_over_no_file_that_is_there(tmp_path: Path) -> None:
+    lines = [line.removeprefix("#") for line in manifest("compose", TEAM).splitlines()]
+    at = next(at for at, line in enumerate(lines) if "umask 077" in line)
+    (tmp_path / ".env").write_text("MINE=1\n")
+    words = ["bash", "-c", "\n".join(lines[at : at + 2])]
+
+    assert subprocess.run(words, cwd=tmp_path, check=False, capture_output=True).returncode != 0
+    assert (tmp_path / ".env").read_text() == "MINE=1\n"
+    (tmp_path / ".env").unlink()
+    assert subprocess.run(words, cwd=tmp_path, check=False, capture_output=True).returncode == 0
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize(("replicas", "mode"), [(1, "ReadWriteOnce"), (3, "ReadWriteMany")])
 def test_kubernetes_asks_for_a_shared_claim_only_where_it_is_shared(
     replicas: int, mode: str
@@ -164,6 +201,7 @@ def test_kubernetes_asks_for_a_shared_claim_only_where_it_is_shared(
 def test_the_production_stack_keeps_prefix_caching_which_its_chart_would_turn_off() -> None:
     values = document("production-stack", TEAM)
 
+    assert values["servingEngineSpec"]["strategy"] == {"type": "Recreate"}
     (model,) = values["servingEngineSpec"]["modelSpec"]
     config = model["vllmConfig"]
     assert config["enablePrefixCaching"] is True
@@ -193,14 +231,18 @@ def test_kserve_names_the_model_itself_and_takes_the_rest_as_words() -> None:
     assert "parallelism" not in spec
 
 
-def test_kserve_over_several_machines_has_workers_and_says_how_it_is_split() -> None:
-    spec = document("kserve", MANY)["spec"]
+def test_kserve_starts_vllms_image_as_its_user_since_it_lets_none_be_root() -> None:
+    (container,) = document("kserve", TEAM)["spec"]["template"]["containers"]
 
-    assert spec["parallelism"] == {"tensor": 8, "pipeline": 2}
-    first, other = spec["template"]["containers"][0], spec["worker"]["containers"][0]
-    assert other["env"] == first["env"]
-    assert other["resources"] == first["resources"]
-    assert "parallel-size" not in json.dumps(spec)
+    assert container["securityContext"] == {"runAsUser": 2000, "runAsGroup": 0}
+
+
+def test_kserve_says_how_its_own_download_gets_the_token() -> None:
+    lines = manifest("kserve", TEAM).splitlines()
+
+    (line,) = [line for line in lines if "patch serviceaccount" in line]
+    words = shlex.split(line.removeprefix("#"))
+    assert json.loads(words[-1]) == {"secrets": [{"name": "al-main-keys"}]}
 
 
 def test_ray_has_the_parser_among_the_engines_options_and_answers_on_this_machine_only() -> None:
@@ -264,6 +306,12 @@ def test_skypilot_asks_for_the_gpus_of_one_machine_and_runs_the_same_command() -
     assert options(words[3:]) == LISTENING | OPTIONS
 
 
+def test_skyserve_waits_for_a_long_prompt() -> None:
+    assert document("skypilot", TEAM)["service"]["load_balancer"] == {
+        "stream_timeout_seconds": 1800
+    }
+
+
 def test_skypilot_over_several_machines_tells_each_its_rank() -> None:
     task = document("skypilot", MANY)
 
@@ -321,13 +369,30 @@ def test_a_family_that_needs_more_says_so_in_the_file() -> None:
     assert "--chat-template" not in manifest("compose", TEAM)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("repo", "template"),
+    [
+        ("deepseek-ai/DeepSeek-V3.1", "tool_chat_template_deepseekv31.jinja"),
+        ("google/gemma-4-31B-it", "tool_chat_template_gemma4.jinja"),
+    ],
+)
+def test_a_model_whose_own_template_knows_no_tools_is_told_the_one_that_does(
+    target: Target, repo: str, template: str
+) -> None:
+    text = manifest(target, dataclasses.replace(TEAM, repo=repo))
+
+    line = f"#   --chat-template /vllm-workspace/examples/{template}"
+    assert line in text.partition("\n\n")[0].splitlines()
+
+
 @pytest.mark.parametrize("target", ONE_MACHINE)
 def test_a_model_over_several_machines_is_refused_with_the_targets_that_can(target: Target) -> None:
     with pytest.raises(NotSupported) as caught:
         manifest(target, MANY)
 
     assert caught.value.hint is not None
-    for other in ("kserve", "ray", "skypilot"):
+    for other in ("ray", "skypilot"):
         assert other in caught.value.hint
         assert documents(manifest(other, MANY))
 

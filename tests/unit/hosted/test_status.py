@@ -103,6 +103,13 @@ def test_kubectls_own_namespace_is_used_where_none_is_named(path: Path) -> None:
         (fake_kubectl.TOO_SLOW, EngineFailed, "no-cluster", "no cluster answers: Unable to conn"),
         (fake_kubectl.NO_LOGIN, AuthNeeded, "auth-needed", "the cluster wants a login: error: You"),
         (fake_kubectl.FORBIDDEN, AuthNeeded, "forbidden", "the cluster does not let you see its"),
+        (fake_kubectl.NO_CONTEXT, EngineFailed, "no-cluster", "no cluster is chosen: Error in"),
+        (
+            fake_kubectl.NO_PLUGIN,
+            AuthNeeded,
+            "auth-needed",
+            "the cluster wants a login: Unable to connect to the server: getting credentials: exec",
+        ),
         ("error: strange\n", AgentlaunchError, "kubectl", "kubectl failed: error: strange"),
         ("", AgentlaunchError, "kubectl", "kubectl failed: it said nothing"),
     ],
@@ -116,6 +123,18 @@ def test_what_kubectl_says_becomes_an_error_of_its_kind(
     assert (type(caught.value), caught.value.code) == (kind, code)
     assert caught.value.message.startswith(begins)
     assert caught.value.hint
+
+
+def test_a_kubectl_that_hangs_is_a_cluster_that_does_not_answer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = fake_kubectl.install(path).folder / "kubectl"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(status, "KUBECTL_S", 0.2)
+    with pytest.raises(EngineFailed) as caught:
+        status.pods(status.MANAGED, None)
+    assert (caught.value.code, caught.value.exit_code) == ("no-cluster", 6)
+    assert caught.value.hint == "kubectl config current-context"
 
 
 def test_without_kubectl_the_engine_alone_can_be_asked(
@@ -176,6 +195,31 @@ def test_a_pod_with_values_of_other_types_is_read_as_far_as_it_goes() -> None:
             {},
             {"initContainerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]},
             "ImagePullBackOff",
+        ),
+        (
+            {},
+            {
+                "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}],
+                "initContainerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+            },
+            "CrashLoopBackOff",
+        ),
+        (
+            {},
+            {
+                "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}],
+                "initContainerStatuses": [{"state": {"running": {}}}],
+            },
+            "PodInitializing",
+        ),
+        (
+            {},
+            {
+                "phase": "Running",
+                "containerStatuses": [{"state": {"running": {}}}],
+                "initContainerStatuses": [{"state": {"terminated": {"reason": "Completed"}}}],
+            },
+            "Loading",
         ),
         ({}, {"phase": "Pending"}, None),
     ],
@@ -260,3 +304,6 @@ def test_what_is_not_ready_is_named() -> None:
     ]
     assert list(status.unready((EXPECTED[-1], done), _server("http://h"))) == []
     assert list(status.unready((), empty)) == ["http://h serves no model"]
+    evicted = _pod("old", phase="Failed", reason="Evicted")
+    assert list(status.unready((EXPECTED[-1], evicted), None)) == []
+    assert list(status.unready((evicted,), None)) == ["pod old: Evicted"]
