@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from agentlaunch import files
 
@@ -80,5 +81,17 @@ def read(state: Path) -> Iterator[Launch]:
         for line in data.splitlines():
             with contextlib.suppress(ValueError, TypeError, RecursionError):
                 found = Launch(**json.loads(line))
-                if isinstance(found.at, str) and isinstance(found.model, str):
+                if _is_whole(found):
                     yield found
+
+
+def _is_whole(found: Launch) -> bool:
+    """Is each word of it of its kind? Raises `ValueError` for an address that is none."""
+    row = asdict(found)
+    truths = (row.pop("local"), row.pop("managed"))
+    url = row.pop("url")
+    texts = (*row.values(), url or "")
+    good = all(isinstance(one, bool) for one in truths) and all(
+        isinstance(one, str) for one in texts
+    )
+    return good and bool(urlsplit(url or ""))

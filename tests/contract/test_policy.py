@@ -221,6 +221,27 @@ def test_a_look_asks_nothing_of_a_server_elsewhere(
     assert server.requests == []
 
 
+@pytest.mark.parametrize("command", [("engines",), ("hosted", "status")])
+def test_a_server_that_is_not_allowed_gets_no_key(
+    command: tuple[str, ...], far: tuple[AnthropicServer, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, url = far
+    monkeypatch.setenv("AGENTLAUNCH_ENGINE", url)
+    monkeypatch.setenv("AGENTLAUNCH_HOSTED_URL", url)
+    _rule('allowed_engines = ["embedded"]\n')
+    assert main(list(command)) == (8 if command[0] == "hosted" else 0)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("engine", ["local", "auto", "ollama", "embedded"])
+def test_the_cloud_of_an_ollama_is_told_before_a_launch_refuses_it(
+    engine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _rule(LOCAL_ONLY)
+    assert main(["policy", "check", "--engine", engine, "--model", "x:120b-cloud"]) == 3
+    assert "runs in the cloud" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("command", [("engines",), ("doctor",)])
 def test_a_look_lets_nothing_leave_where_the_rules_cannot_be_read(
     command: tuple[str, ...], far: tuple[AnthropicServer, str], monkeypatch: pytest.MonkeyPatch
@@ -550,3 +571,12 @@ def test_a_cap_lets_nothing_be_paid_for_that_no_gateway_counts(
     assert "is paid by the token, and nothing may be spent" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_nothing_is_configured_past_the_gateway_that_keeps_a_cap(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _rule("max_spend_per_day = 5\n")
+    argv = ["up", "claude-code", "--config", "--engine", "openrouter", "--model", "x", "--yes"]
+    assert main(argv) == 8
+    assert "without a gateway nothing keeps the cap: max_spend_per_day = 5" in _said(capsys)

@@ -25,6 +25,14 @@ class Used:
     """With what was cached."""
     cached_tokens: int
     output_tokens: int
+    written_tokens: int = 0
+    """Of the input, what was newly written to a cache, for which companies ask more."""
+    own_id: str = ""
+    """Of the reply, where the agent keeps it: it copies replies when it forks a conversation."""
+
+
+MOST_TOKENS = 10**12
+"""A row that tells of more is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +50,27 @@ class Account:
 
 
 def _used(
-    at: object, model: object, given: object, cached: object, output: object
+    at: object,
+    model: object,
+    given: object,
+    cached: object,
+    output: object,
+    written: object = 0,
+    own_id: str = "",
 ) -> Iterator[Used]:
     """One row, where it is one: no negative counts, no other types, a moment with its zone."""
     counts = [
-        value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-        for value in (given, cached or 0, output)
+        value
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+        else None
+        for value in (given, cached or 0, output, written or 0)
     ]
     moment = _moment(at)
     if moment is None or not isinstance(model, str) or None in counts:
         return
-    first, second, third = (value or 0 for value in counts)
-    yield Used(moment, model, first, min(first, second), third)
+    first, second, third, fourth = (value or 0 for value in counts)
+    second = min(first, second)
+    yield Used(moment, model, first, second, third, min(first - second, fourth), own_id)
 
 
 def _moment(at: object) -> datetime | None:
@@ -84,14 +101,20 @@ def _claude_code(lines: Iterable[bytes]) -> Iterator[Used]:
         message = _table(row, "message")
         if row.get("type") == "assistant" and message.get("model") != "<synthetic>":
             replies[str(message.get("id") or row.get("uuid"))] = row
-    for row in replies.values():
+    for own_id, row in replies.items():
         message = _table(row, "message")
         usage = _table(message, "usage")
         read = usage.get("cache_read_input_tokens") or 0
         written = usage.get("cache_creation_input_tokens") or 0
         given = _sum(usage.get("input_tokens"), read, written)
         yield from _used(
-            row.get("timestamp"), message.get("model"), given, read, usage.get("output_tokens")
+            row.get("timestamp"),
+            message.get("model"),
+            given,
+            read,
+            usage.get("output_tokens"),
+            written,
+            own_id,
         )
 
 
@@ -150,9 +173,16 @@ def _pi(lines: Iterable[bytes]) -> Iterator[Used]:
         usage = _table(message, "usage")
         if usage:
             read = usage.get("cacheRead") or 0
-            given = _sum(usage.get("input"), read, usage.get("cacheWrite") or 0)
+            written = usage.get("cacheWrite") or 0
+            given = _sum(usage.get("input"), read, written)
             yield from _used(
-                row.get("timestamp"), message.get("model"), given, read, usage.get("output")
+                row.get("timestamp"),
+                message.get("model"),
+                given,
+                read,
+                usage.get("output"),
+                written,
+                str(row.get("id") or ""),
             )
 
 
@@ -162,15 +192,18 @@ def _opencode(lines: Iterable[bytes]) -> Iterator[Used]:
         if row.get("role") == "assistant" and tokens:
             cache = _table(tokens, "cache")
             read = cache.get("read") or 0
-            given = _sum(tokens.get("input"), read, cache.get("write") or 0)
+            written = cache.get("write") or 0
+            given = _sum(tokens.get("input"), read, written)
             output = _sum(tokens.get("output"), tokens.get("reasoning") or 0)
+            created = _table(row, "time").get("created")  # a fork has other ids and the same times
             yield from _used(
-                _table(row, "time").get("created"), row.get("modelID"), given, read, output
+                created, row.get("modelID"), given, read, output, written, str(created)
             )
 
 
 ACCOUNTS: Mapping[str, Account] = {
-    "claude-code": Account("projects/*/*.jsonl", _claude_code),
+    # Its helpers have files of their own: projects/P/SESSION/subagents/agent-….jsonl.
+    "claude-code": Account("projects/*/**/*.jsonl", _claude_code),
     "codex": Account("sessions/*/*/*/rollout-*.jsonl", _codex),
     "qwen": Account("projects/*/chats/*.jsonl", _qwen),
     "copilot": Account("session-state/*/events.jsonl", _copilot),

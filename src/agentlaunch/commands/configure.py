@@ -26,6 +26,8 @@ from agentlaunch.engines.ollama import derive, life
 from agentlaunch.engines.ollama.facts import OllamaFacts
 from agentlaunch.errors import EngineFailed, ModelUnavailable, NotSupported, Refused, UsageError
 from agentlaunch.models import sampling
+from agentlaunch.policy import judging
+from agentlaunch.survey import ruled
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_bytes, plural
 
@@ -114,6 +116,8 @@ def _refuse(asked: looking.Asked) -> None:
             hint=f"name one engine: agentlaunch up {agent.name} --config --engine NAME|URL",
             code="no-stable-address",
         )
+    if asked.server is not None:  # a plain start goes past the gateway that would keep a cap
+        judging.enforce(judging.spend(asked.rules, ruled.server_of(asked.server), kept_usd=None))
     if asked.server is None and asked.wish.engine != plan.OLLAMA:
         raise NotSupported(
             "the embedded engine has another address and key at each start, and ends when no "

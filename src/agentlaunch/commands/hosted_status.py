@@ -15,6 +15,8 @@ from agentlaunch.engines import presets, remote
 from agentlaunch.errors import AgentlaunchError, CheckFailed, EngineFailed, UsageError
 from agentlaunch.hosted import status as looks
 from agentlaunch.hosted.status import Pod, Server
+from agentlaunch.policy.judging import enforce
+from agentlaunch.survey import ruled
 from agentlaunch.talk import Talk
 from agentlaunch.units import format_tokens, plural
 
@@ -109,7 +111,7 @@ def _engine(
     """Raises `Refused` without the user's word for the host, `EngineFailed` where nothing answers,
     `AuthNeeded`."""
     target = remote.resolve(url, {row: value.value for row, value in values.items()})
-    ruling.place(target.url)
+    enforce(ruling.server(ruling.here(), ruled.server_of(target)))
     allowed = values[policy.SETTING].value
     permission.permit(talk, target.url, allowed=allowed, once=allow_remote)
     try:

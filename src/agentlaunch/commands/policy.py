@@ -186,7 +186,7 @@ def _subjects(values: Mapping[str, Value]) -> Iterator[_Subject]:
         yield _Subject(_named("engine", engine), server=_server(str(engine.value), values))
     if model.value is not None and str(model.value).lower() != "auto":
         # Only Ollama has a cloud of its own, and where none is named it may be what serves.
-        by = named if named and named != "embedded" else "ollama"
+        by = "ollama" if named in ("", "auto", "local", "embedded") else named
         yield _Subject(_named("model", model), model=str(model.value), model_server=by)
     for setting in SETTINGS.values():
         for word in parse(str(values[setting].value or ""), values[setting].origin):

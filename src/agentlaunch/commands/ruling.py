@@ -17,7 +17,7 @@ from agentlaunch.models.catalog import Catalog
 from agentlaunch.models.cloud import is_cloud_name
 from agentlaunch.policy import SETTING, judging, origin
 from agentlaunch.policy.judging import Refusal, enforce
-from agentlaunch.policy.rules import Policy
+from agentlaunch.policy.rules import Policy, Rule
 from agentlaunch.survey import health, ruled, rules
 
 
@@ -39,13 +39,28 @@ def kept_home(
     values: Mapping[str, settings.Value],
 ) -> tuple[dict[str, settings.Value], AgentlaunchError | None]:
     """Settings for a look that a rule does not end: no host counts as allowed where one keeps
-    everything on this machine, or where it cannot be read whether one does; and why not."""
+    everything on this machine or refuses the engine of the settings, or where it cannot be read
+    whether one does; and why not."""
     policy, fault = rules.look_readable(health.here(), user_file())
     found = dict(values)
-    if policy.local_only is not None or fault is not None:
-        origin = policy.local_only.origin if policy.local_only is not None else "default"
+    rule = policy.local_only or _rule_against(policy, values)
+    if rule is not None or fault is not None:
+        origin = rule.origin if rule is not None else "default"
         found[SETTING] = settings.Value(None, "default", origin)
     return found, fault
+
+
+def _rule_against(policy: Policy, values: Mapping[str, settings.Value]) -> Rule | None:
+    """The rule that refuses the server that the settings name, if there is one."""
+    name = str(values["engine"].value or "auto")
+    if name.lower() in ("auto", "local", plan.OLLAMA, plan.EMBEDDED):
+        return None
+    try:
+        target = _resolved(name, values)
+    except AgentlaunchError:  # a name that is none, which others tell
+        return None
+    refusal = engine(policy, name, target) or no_money(policy, target)
+    return refusal.rule if refusal is not None else None
 
 
 # ---- before anything is asked ---------------------------------------------------------------

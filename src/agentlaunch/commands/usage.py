@@ -59,7 +59,10 @@ def run(talk: Talk, since: str | None) -> Result:
     found = survey.look(settings.paths(), os.environ, begin, now=now)
     data = as_json(found, begin)
     if found.partial:
-        talk.warn("not everything was read: there are too many conversations", code="partial")
+        talk.warn(
+            "not everything was read: there are too many conversations, or one is too large",
+            code="partial",
+        )
     return Result(SCHEMA, data, lambda t: _draw(t, found, begin))
 
 

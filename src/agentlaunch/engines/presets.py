@@ -73,6 +73,11 @@ class Preset:
         """The setting that moves its address."""
         return self.name.replace("-", "_") + "_url"
 
+    def is_at(self, url: str) -> bool:
+        """Is this a company's service, and that its own address? Then nothing else answers there,
+        whatever its list says of who owns a model."""
+        return self.hosted and policy.origin(url) == policy.origin(self.address)
+
 
 ALL: tuple[Preset, ...] = (
     Preset(
@@ -262,21 +267,30 @@ def resolve(word: str, addresses: Mapping[str, str | None] | None = None) -> Tar
     Raises `UsageError` with a near name for a typo, `Refused` for an unsafe address.
     """
     if word.strip().lower() == HOSTED:
-        return Target(normalized_url(_hosted((addresses or {}).get(HOSTED_SETTING))))
+        return _at(normalized_url(_hosted((addresses or {}).get(HOSTED_SETTING))))
     preset = find(word)
     if preset is not None:
         moved = (addresses or {}).get(preset.setting)
-        return Target(normalized_url(moved or preset.address), preset)
+        return _at(normalized_url(moved), preset) if moved else Target(preset.address, preset)
     if "://" not in word and not word.strip().startswith("//"):
         raise _unknown(word)
-    url = normalized_url(word)
-    host = urlsplit(url).hostname
+    return _at(normalized_url(word))
+
+
+def _at(url: str, preset: Preset | None = None) -> Target:
+    """The server at an address: a company's own host is that company, however it was named or
+    spelt, so that no rule about what is paid for is passed by."""
+    host = (urlsplit(url).hostname or "").translate(_DOTS).rstrip(".")
     for row in ALL:
         if row.hosted and host == urlsplit(row.address).hostname:
             # Its API has one base, whatever page of it the person copied.
             return Target(row.address if policy.origin(url) == policy.origin(row.address) else url,
                           row)  # fmt: skip
-    return Target(url)
+    return Target(url, preset)
+
+
+_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
+"""What stands for a dot in a host's name."""
 
 
 def _hosted(address: str | None) -> str:

@@ -142,7 +142,7 @@ def probe(
         )
     listed, below = _listed(ask, preset.models if preset is not None else "/v1/models")
     kind = replies.kind_of(listed)
-    if kind == "unknown" and preset is not None:
+    if preset is not None and (kind == "unknown" or preset.is_at(url)):
         kind = preset.kind
     if kind == "unknown":
         kind = _by_its_own_api(ask)

@@ -28,11 +28,15 @@ class Price:
     def __str__(self) -> str:
         return f"${self.input_usd:g} a million tokens in, ${self.output_usd:g} out"
 
-    def of(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
-        """US dollars; `cached_tokens` are a part of `input_tokens`."""
+    def of(
+        self, input_tokens: int, cached_tokens: int, output_tokens: int, written_tokens: int = 0
+    ) -> float:
+        """US dollars; `cached_tokens`, and those newly `written` to a cache, are a part of
+        `input_tokens`."""
         cached_usd = self.input_usd if self.cached_input_usd is None else self.cached_input_usd
-        fresh = max(0, input_tokens - cached_tokens)
-        total = fresh * self.input_usd + cached_tokens * cached_usd
+        written_usd = self.input_usd if self.cache_write_usd is None else self.cache_write_usd
+        fresh = max(0, input_tokens - cached_tokens - written_tokens)
+        total = fresh * self.input_usd + cached_tokens * cached_usd + written_tokens * written_usd
         return (total + output_tokens * self.output_usd) / 1e6
 
 

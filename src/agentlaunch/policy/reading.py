@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agentlaunch.endpoint import without_secrets
 from agentlaunch.errors import Refused
 from agentlaunch.policy.rules import (
     ANY,
@@ -140,7 +141,8 @@ def _list(name: RuleName, raw: object, origin: str, key: str, words: Words) -> t
         try:
             rows.append(_word(name, word.strip(), words))
         except ValueError as error:
-            raise _refused(origin, f"{key}: {_shown(word)} is not known", str(error)) from error
+            shown = _shown(without_secrets(word))
+            raise _refused(origin, f"{key}: {shown} is not known", str(error)) from error
     return tuple(dict.fromkeys(rows))
 
 

@@ -6,6 +6,7 @@ and the log of launches tells the engine. What no launch of ours began is not ou
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from bisect import bisect_right
@@ -133,25 +134,37 @@ def _direct(
     for row in launches.read(paths.state):
         by_agent.setdefault(row.agent, []).append(row)
     found: list[Request] = []
+    partial = False
     for name, rows in by_agent.items():
         agent, account = AGENTS.get(name), ACCOUNTS.get(name)
         if agent is None or account is None:
             continue
         known = _by_model(rows)
+        counted: set[Used] = set()  # a fork of a conversation holds its replies, too
         for folder in dict.fromkeys(
             (_folder(agent, account, environ), paths.data / "homes" / name)
         ):
-            for file in _files(folder, account, since):
+            listed, whole = _files(folder, account, since)
+            partial = partial or not whole
+            for file in listed:
                 if time.monotonic() > until:
                     return found, True
                 for used in _read(file, account):
+                    if time.monotonic() > until:
+                        return found, True
                     launch = _launch_of(known, used)
+                    if used.own_id and used in counted:
+                        continue
+                    counted.add(used)
                     if launch is not None and launch.engine != GATEWAY:
                         found.append(_of_agent(used, launch))
-    return found, False
+    return found, partial
 
 
-def _by_model(rows: Iterable[Launch]) -> dict[str, list[tuple[datetime, Launch]]]:
+_Known = Mapping[str, tuple[list[datetime], list[Launch]]]
+
+
+def _by_model(rows: Iterable[Launch]) -> _Known:
     known: dict[str, list[tuple[datetime, Launch]]] = {}
     for row in rows:
         moment = row.moment
@@ -159,14 +172,17 @@ def _by_model(rows: Iterable[Launch]) -> dict[str, list[tuple[datetime, Launch]]
             known.setdefault(row.model, []).append((moment, row))
     for each in known.values():
         each.sort(key=lambda pair: pair[0])
-    return known
+    return {
+        model: ([moment for moment, _row in each], [row for _moment, row in each])
+        for model, each in known.items()
+    }
 
 
-def _launch_of(known: Mapping[str, list[tuple[datetime, Launch]]], used: Used) -> Launch | None:
+def _launch_of(known: _Known, used: Used) -> Launch | None:
     """The last launch with this model before the request; None: it is not ours."""
-    rows = known.get(used.model, [])
-    at = bisect_right([moment for moment, _row in rows], used.at + SKEW)
-    return rows[at - 1][1] if at else None
+    moments, rows = known.get(used.model, ([], []))
+    at = bisect_right(moments, used.at + SKEW)
+    return rows[at - 1] if at else None
 
 
 def _folder(agent: Agent, account: Account, environ: Mapping[str, str]) -> Path:
@@ -178,18 +194,27 @@ def _folder(agent: Agent, account: Account, environ: Mapping[str, str]) -> Path:
     return Path(home, text[2:]) if text.startswith("~/") else Path(text)
 
 
-def _files(folder: Path, account: Account, since: datetime) -> Iterator[Path]:
-    """Those that were written to since then, the newest first."""
-    rows = []
+def _files(folder: Path, account: Account, since: datetime) -> tuple[list[Path], bool]:
+    """Those that were written to since then, the newest first; and whether none was too large.
+
+    A database is asked whatever its size and age: what is new lies in a file beside it.
+    """
+    rows, whole = [], True
     try:
         for file in folder.glob(account.pattern):
-            status = file.stat()
-            changed = datetime.fromtimestamp(status.st_mtime, timezone.utc)
-            if file.is_file() and changed >= since and status.st_size <= MOST_BYTES:
-                rows.append((changed, file))
-    except OSError:  # a folder that may not be read, a file that has just gone
+            with contextlib.suppress(OSError):  # it has just gone, or is a link to nowhere
+                status = file.stat()
+                changed = datetime.fromtimestamp(status.st_mtime, timezone.utc)
+                base = account.kind == "sqlite"
+                if not file.is_file() or not (base or changed >= since):
+                    continue
+                if base or status.st_size <= MOST_BYTES:
+                    rows.append((changed, file))
+                else:
+                    whole = False
+    except OSError:  # a folder that may not be read
         pass
-    yield from (file for _changed, file in sorted(rows, reverse=True))
+    return [file for _changed, file in sorted(rows, reverse=True)], whole
 
 
 def _read(file: Path, account: Account) -> Iterator[Used]:
@@ -202,11 +227,12 @@ def _read(file: Path, account: Account) -> Iterator[Used]:
         return
 
 
-def _documents(file: Path, query: str) -> list[bytes]:
+def _documents(file: Path, query: str) -> Iterator[bytes]:
     """What a database holds; it is only read, whoever writes to it meanwhile."""
     door = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
     try:
-        return [str(row[0]).encode() for row in door.execute(query)]
+        for row in door.execute(query):
+            yield str(row[0]).encode()
     finally:
         door.close()
 
@@ -220,7 +246,7 @@ def _of_agent(used: Used, launch: Launch) -> Request:
     if launch.managed:
         price = prices.find(kind.kind if kind is not None else launch.engine, used.model)
         tokens = (used.input_tokens, used.cached_tokens, used.output_tokens)
-        spent = price.of(*tokens) if price is not None else None
+        spent = price.of(*tokens, used.written_tokens) if price is not None else None
     return Request(
         used.at,
         engine,

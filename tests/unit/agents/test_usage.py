@@ -28,7 +28,10 @@ def at(text: str) -> datetime:
 @pytest.mark.parametrize(
     ("name", "used"),
     [
-        ("claude-code", [Used(at("2026-11-23T03:02:39.428"), "local-model", 1700, 0, 5)]),
+        (
+            "claude-code",
+            [Used(at("2026-11-23T03:02:39.428"), "local-model", 1700, 0, 5, own_id="msg_1")],
+        ),
         (
             "codex",
             [
@@ -38,8 +41,15 @@ def at(text: str) -> datetime:
         ),
         ("qwen", [Used(at("2026-11-23T00:16:43.986"), "local-model", 13791, 0, 7)]),
         ("copilot", [Used(at("2026-11-22T23:31:22.955"), "local-model", 12164, 0, 7)]),
-        ("pi", [Used(at("2026-11-23T01:08:58.243"), "local-model", 1513, 0, 7)]),
-        ("opencode", [Used(at("2026-11-23T01:08:30.859"), "local-model", 7804, 0, 7)]),
+        ("pi", [Used(at("2026-11-23T01:08:58.243"), "local-model", 1513, 0, 7, own_id="79177e90")]),
+        (
+            "opencode",
+            [
+                Used(
+                    at("2026-11-23T01:08:30.859"), "local-model", 7804, 0, 7, own_id="1795396110859"
+                )
+            ],
+        ),
     ],
 )
 def test_each_agents_own_file_tells_its_tokens(name: str, used: list[Used]) -> None:
@@ -82,3 +92,12 @@ def test_no_file_at_all_is_too_broken(name: str, data: bytes) -> None:
     line = Path(DATA / f"{name}.jsonl").read_bytes().splitlines()[0]
     for used in ACCOUNTS[name].read([data, line[: len(data)], line]):
         assert used.at.tzinfo is not None
+
+
+def test_what_was_written_to_a_cache_is_told_and_absurd_counts_are_none() -> None:
+    data = (DATA / "claude-code.jsonl").read_bytes()
+    told = data.replace(b'"cache_creation_input_tokens": 0', b'"cache_creation_input_tokens": 300')
+    (used,) = ACCOUNTS["claude-code"].read(told.splitlines())
+    assert (used.input_tokens, used.cached_tokens, used.written_tokens) == (2000, 0, 300)
+    absurd = data.replace(b'"input_tokens": 1700', b'"input_tokens": 1' + b"0" * 400)
+    assert list(ACCOUNTS["claude-code"].read(absurd.splitlines())) == []

@@ -53,11 +53,19 @@ def test_a_setting_moves_a_preset() -> None:
         ("https://API.anthropic.com:443/v1/messages",
          Target("https://api.anthropic.com", PRESETS["anthropic"])),
         ("http://api.openai.com", Target("http://api.openai.com", PRESETS["openai"])),
+        ("https://openrouter.ai./api", Target("https://openrouter.ai/api", PRESETS["openrouter"])),
+        ("https://openrouter\u3002ai", Target("https://openrouter\u3002ai", PRESETS["openrouter"])),
         ("https://openrouter.ai.example", Target("https://openrouter.ai.example")),
     ],
 )  # fmt: skip
 def test_an_address_is_a_company_only_by_its_very_host(text: str, target: Target) -> None:
     assert resolve(text) == target
+
+
+@pytest.mark.parametrize("word", ["hosted", "vllm", "openai"])
+def test_a_companys_address_is_that_company_under_every_name(word: str) -> None:
+    there = {f"{word}_url": "https://openrouter.ai/api"}
+    assert resolve(word, there) == Target("https://openrouter.ai/api", PRESETS["openrouter"])
 
 
 def test_a_company_without_tls_gets_no_key_of_its_own() -> None:

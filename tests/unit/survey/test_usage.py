@@ -205,3 +205,81 @@ def test_the_log_of_launches_does_not_grow_for_ever(
     assert rows[-1] == "m99"
     assert len(rows) < 30
     assert sum(file.stat().st_size for file in paths.state.iterdir()) < 6000
+
+
+def test_a_fork_of_a_conversation_counts_its_replies_once(
+    paths: Paths, environ: dict[str, str]
+) -> None:
+    """Claude Code 2.1.197 copies them, with ids and times, into the file of the fork (seen)."""
+    claude(environ)
+    lay(environ, "claude-code", ".claude/projects/-home-ada-project/fork.jsonl")
+    log(paths)
+    assert len(look(paths, environ)) == 1
+
+
+def test_the_helpers_of_an_agent_are_counted(paths: Paths, environ: dict[str, str]) -> None:
+    """Claude Code 2.1.197 writes them into a folder beside the conversation (seen)."""
+    lay(environ, "claude-code", ".claude/projects/-p/SESSION/subagents/agent-1.jsonl")
+    log(paths)
+    assert len(look(paths, environ)) == 1
+
+
+def test_a_link_to_nowhere_hides_no_other_conversation(
+    paths: Paths, environ: dict[str, str]
+) -> None:
+    file = claude(environ)
+    for number in range(5):
+        (file.parent / f"{number}.jsonl").symlink_to("/no/such/file")
+    log(paths)
+    assert len(look(paths, environ)) == 1
+
+
+def test_what_a_company_writes_to_its_cache_costs_more(
+    paths: Paths, environ: dict[str, str]
+) -> None:
+    file = claude(environ)
+    text = file.read_text().replace("local-model", "claude-haiku-4-5")
+    file.write_text(text.replace('"cache_creation_input_tokens": 0',
+                                 '"cache_creation_input_tokens": 1000000'))  # fmt: skip
+    log(paths, model="claude-haiku-4-5", engine="anthropic", managed=True, local=False)
+    (row,) = look(paths, environ)
+    assert row.spent_usd == pytest.approx((1700 * 1.0 + 1e6 * 1.25 + 5 * 5.0) / 1e6)
+
+
+@pytest.mark.parametrize(
+    "more", [{"agent": ["x"]}, {"url": 7}, {"url": "http://[bad"}, {"managed": "yes"}]
+)
+def test_a_launch_with_a_word_of_another_kind_is_passed_over(
+    more: dict[str, object], paths: Paths, environ: dict[str, str]
+) -> None:
+    claude(environ)
+    log(paths)
+    log(paths, **more)
+    assert len(look(paths, environ)) == 1
+
+
+def test_a_file_that_is_too_large_is_said(
+    paths: Paths, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claude(environ)
+    log(paths)
+    monkeypatch.setattr(usage, "MOST_BYTES", 100)
+    assert usage.look(paths, environ, WEEK, now=NOW) == usage.Found((), partial=True)
+
+
+def test_a_database_is_read_whatever_its_size_and_age(
+    paths: Paths, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is new lies in the file beside it until OpenCode ends."""
+    place = Path(environ["HOME"], ".local/share/opencode/opencode.db")
+    place.parent.mkdir(parents=True)
+    door = sqlite3.connect(place)
+    door.execute("CREATE TABLE message (data TEXT)")
+    lines = (DATA / "opencode.jsonl").read_text().splitlines()
+    door.executemany("INSERT INTO message VALUES (?)", [(line,) for line in lines])
+    door.commit()
+    door.close()
+    os.utime(place, (0, 0))
+    monkeypatch.setattr(usage, "MOST_BYTES", 100)
+    log(paths, agent="opencode")
+    assert len(look(paths, environ)) == 1
