@@ -29,9 +29,13 @@ def secret_name(serving: Serving) -> str:
 
 
 def secret_command(serving: Serving) -> str:
-    """Make the secret; the key is in no argument of a program. Two lines."""
+    """Make the secret; the key is in no argument of a program. Three lines.
+
+    None is made without a key: vLLM takes an empty one for none, and lets everybody in.
+    """
     return (
-        '  printf "VLLM_API_KEY=%s\\nHF_TOKEN=%s\\n" "$(openssl rand -hex 32)" "$HF_TOKEN" |\n'
+        '  key="$(openssl rand -hex 32)" &&\n'
+        '    printf "VLLM_API_KEY=%s\\nHF_TOKEN=%s\\n" "$key" "$HF_TOKEN" |\n'
         f"    kubectl create secret generic {secret_name(serving)} --from-env-file=/dev/stdin"
     )
 

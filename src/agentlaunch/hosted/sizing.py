@@ -23,9 +23,13 @@ OVERHEAD = 0.1
 cache. Seen in public logs: 8 to 16 % of the weights on a GPU."""
 UTILIZATION = 0.9
 """`--gpu-memory-utilization` of our manifests; vLLM 0.33.0 itself would take 0.92."""
-STEP_TOKENS = 8192
-"""vLLM's default of `--max-num-batched-tokens` on large GPUs: so much of a prompt lies beside a
-sliding window at once. Smaller ones have 2048."""
+STEP_TOKENS = 2 * 8192
+"""vLLM's default of `--max-num-batched-tokens` on large GPUs, for the two steps that its scheduler
+has under way (`max_in_flight_tokens` of 0.33.0): so much of a prompt lies beside a sliding window
+at once. GPUs under 70 GiB have 2 x 2048, those of 160 GiB and more 2 x 16,384."""
+STATES = 2
+"""Of a recurrent layer for each session: with prefix caching vLLM writes the next one beside the
+last (`mamba_cache_mode` align, MambaSpec of 0.33.0)."""
 CONTEXT_TOKENS = 131_072
 CONCURRENCY = 0.5
 """Share of the users whose agent works at the same moment. An assumption: `hosted status` shows
@@ -162,7 +166,7 @@ def _kinds(build: Build) -> list[tuple[LayerCache, int]]:
 def _layer_bytes(layer: LayerCache, wanted: Wanted) -> int:
     asked = Allocation(wanted.context_tokens, "bf16", batch=STEP_TOKENS)
     size = layer_kv_bytes(layer, asked)
-    return (size // 2 if wanted.kv_cache == "fp8" else size) + layer.state_bytes
+    return (size // 2 if wanted.kv_cache == "fp8" else size) + STATES * layer.state_bytes
 
 
 def _gpu_session_bytes(build: Build, split: Split, wanted: Wanted) -> int:
@@ -172,7 +176,7 @@ def _gpu_session_bytes(build: Build, split: Split, wanted: Wanted) -> int:
         size = _layer_bytes(layer, wanted) * count
         heads = layer.kv_heads
         share = max(1.0, heads / split.tensor_parallel) / heads if heads else 0.0
-        state = layer.state_bytes * count
+        state = STATES * layer.state_bytes * count
         total += (size - state) * share + state / split.tensor_parallel
     return math.ceil(total * _stage(build, split))
 

@@ -112,9 +112,12 @@ def _run(serving: Serving) -> tuple[str, ...]:
     inside = ["--host", "0.0.0.0", "--port", str(vllm.PORT)]  # noqa: S104 - said in the header
     words = vllm.arguments(chosen, serving.extra_args)
     common = [f"  {line} \\" for line in _lines([*inside, *words])]
+    guard = ("# An empty key is none to vLLM, and lets everybody in.", ': "${VLLM_API_KEY:?}"')
     if not many:
-        return ('vllm serve "$MODEL_ID" \\', *common[:-1], common[-1].removesuffix(" \\"))
+        last = common[-1].removesuffix(" \\")
+        return (*guard, 'vllm serve "$MODEL_ID" \\', *common[:-1], last)
     return (
+        *guard,
         "# The first machine answers, the others only compute.",
         'HEAD="$(echo "$SKYPILOT_NODE_IPS" | head -n 1)"',
         'if [ "$SKYPILOT_NODE_RANK" -gt 0 ]; then ONLY_COMPUTE=--headless; else ONLY_COMPUTE=; fi',

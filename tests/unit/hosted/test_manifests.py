@@ -341,6 +341,7 @@ def test_the_script_of_skypilot_runs_vllm_and_only_the_first_machine_answers(
     environment = {
         "PATH": f"{tmp_path}:/usr/bin:/bin",
         "MODEL_ID": serving.repo,
+        "VLLM_API_KEY": "key",
         "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2",
         "SKYPILOT_NODE_RANK": str(rank),
         "SKYPILOT_NUM_NODES": "2",
@@ -358,6 +359,41 @@ def test_the_script_of_skypilot_runs_vllm_and_only_the_first_machine_answers(
     if serving is MANY:
         assert (found["--master-addr"], found["--nnodes"]) == ("10.0.0.1", "2")
         assert found["--node-rank"] == str(rank)
+
+
+@pytest.mark.parametrize("serving", [TEAM, MANY])
+def test_skypilot_starts_nothing_without_a_key(serving: Serving) -> None:
+    script = document("skypilot", serving)["run"].replace("vllm serve", "echo vllm serve")
+
+    done = subprocess.run(
+        ["bash", "-c", script], env={"VLLM_API_KEY": ""}, capture_output=True, check=False
+    )
+
+    assert done.returncode != 0
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize("target", ["kubernetes", "kserve", "production-stack"])
+@pytest.mark.parametrize("works", [True, False])
+def test_no_secret_is_made_where_no_key_could_be(
+    tmp_path: Path, target: Target, *, works: bool
+) -> None:
+    lines = [line.removeprefix("#") for line in manifest(target, TEAM).splitlines()]
+    at = next(at for at, line in enumerate(lines) if "openssl" in line)
+    for name, script in {"openssl": "echo 12" if works else "exit 1", "kubectl": "cat"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    script = "\n".join(lines[at : at + 3]).replace("/dev/stdin", "-")
+
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == ("VLLM_API_KEY=12\nHF_TOKEN=\n" if works else "")
 
 
 def test_a_family_that_needs_more_says_so_in_the_file() -> None:
