@@ -387,7 +387,8 @@ def _near(name: str) -> str:
 
 def project_files(folder: Path) -> Iterator[Path]:
     """Every `agentlaunch.toml` from `folder` up to the repository's or the home's top, the nearest
-    first; also one that is no plain file. Raises `OSError` where a folder may not be entered."""
+    first; also one that is no plain file. A submodule (its `.git` is a file) is a part of what it
+    lies in. Raises `OSError` where a folder may not be entered."""
     try:
         home = Path.home()
     except RuntimeError:  # no HOME, and a user whom the system does not know
@@ -397,7 +398,7 @@ def project_files(folder: Path) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             candidate.lstat()
             yield candidate
-        if (place / ".git").exists() or place == home:
+        if (place / ".git").is_dir() or place == home:
             return
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import ollama_server
 import schemas
-from agentlaunch import settings, survey
+from agentlaunch import settings, survey, web
 from agentlaunch.agents import AGENTS
 from agentlaunch.cli import main
 from agentlaunch.commands import looking, menu, ruling
@@ -219,6 +219,44 @@ def test_a_look_asks_nothing_of_a_server_elsewhere(
     _rule(LOCAL_ONLY)
     main(list(command))
     assert server.requests == []
+
+
+@pytest.mark.parametrize("command", [("engines",), ("doctor",)])
+def test_a_look_asks_nothing_of_an_ollama_elsewhere(
+    command: tuple[str, ...], ollama: OllamaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", ollama.url.replace("127.0.0.1", "0.0.0.1"))
+    asked: list[str] = []
+    real = web.request
+
+    def noted(method: str, url: str, **more: Any) -> Any:
+        asked.append(url)
+        return real(method, url, **more)
+
+    monkeypatch.setattr(web, "request", noted)
+    main(list(command))
+    assert [url for url in asked if "0.0.0.1" in url]
+    asked.clear()
+    _rule(LOCAL_ONLY)
+    main(list(command))
+    assert [url for url in asked if "0.0.0.1" in url] == []
+
+
+def test_a_submodule_is_a_part_of_its_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _rule(LOCAL_ONLY)
+    part = project / "part"
+    part.mkdir()
+    (part / ".git").write_text("gitdir: ../.git/modules/part\n")
+    monkeypatch.chdir(part)
+    assert main(["policy", "check", "--engine", "openrouter", "--model", "m"]) == 3
+
+
+def test_no_agent_is_installed_that_is_not_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    _rule('allowed_agents = ["claude-code"]\n')
+    assert main(["agents", "install", "codex", "--yes"]) == 8
+    assert "codex is not an allowed agent" in _said(capsys)
 
 
 @pytest.mark.parametrize("command", [("engines",), ("hosted", "status")])

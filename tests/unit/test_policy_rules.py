@@ -443,6 +443,10 @@ def test_local_only_allows_the_engine_that_we_bring_and_ollama_here() -> None:
         ("registry.ollama.ai/library/qwen3.5:9b", "qwen3.5:9b", True),
         ("evil.example/library/qwen3.5:9b", "qwen3.5:9b", False),
         ("evil/qwen3.5:9b", "qwen3.5*", False),
+        ("qwen3.5fan/llama:1b", "qwen3.5*", False),
+        ("qwen3.evil.example/a/b:c", "qwen3*", False),
+        ("qwen3.evil.example/a/b:c", "*", True),
+        ("hf.co/unsloth/Qwen3-8B-GGUF:Q4_K_M", "hf.co/*", True),
         ("qwen3.5:9b-64k-agentlaunch", "qwen3.5:9b", True),  # a tag of ours for it
         ("hf.co/unsloth/Qwen3-8B-GGUF:Q4_K_M", "hf.co/unsloth/*", True),
         ("/home/me/qwen3.5-9b.gguf", "qwen3.5-9b", True),

@@ -29,6 +29,8 @@ class Used:
     """Of the input, what was newly written to a cache, for which companies ask more."""
     own_id: str = ""
     """Of the reply, where the agent keeps it: it copies replies when it forks a conversation."""
+    folder: str = ""
+    """In which the agent worked then; empty where that is not told."""
 
 
 MOST_TOKENS = 10**12
@@ -57,6 +59,7 @@ def _used(
     output: object,
     written: object = 0,
     own_id: str = "",
+    folder: str = "",
 ) -> Iterator[Used]:
     """One row, where it is one: no negative counts, no other types, a moment with its zone."""
     counts = [
@@ -70,7 +73,7 @@ def _used(
         return
     first, second, third, fourth = (value or 0 for value in counts)
     second = min(first, second)
-    yield Used(moment, model, first, second, third, min(first - second, fourth), own_id)
+    yield Used(moment, model, first, second, third, min(first - second, fourth), own_id, folder)
 
 
 def _moment(at: object) -> datetime | None:
@@ -94,6 +97,16 @@ def _sum(*values: object) -> int | None:
     return None if None in rows else sum(value or 0 for value in rows)
 
 
+def _folder(row: Mapping[str, Any], before: str = "") -> str:
+    """Where the agent worked, as each of them writes it; where a row says nothing, as before."""
+    context = _table(_table(row, "data"), "context")
+    for told in (row, _table(row, "payload"), context, _table(row, "path")):
+        folder = told.get("cwd")
+        if isinstance(folder, str) and folder:
+            return folder
+    return before
+
+
 def _claude_code(lines: Iterable[bytes]) -> Iterator[Used]:
     """A reply is written once for each part of it, with the same usage: the last one counts."""
     replies: dict[str, dict[str, Any]] = {}
@@ -115,6 +128,7 @@ def _claude_code(lines: Iterable[bytes]) -> Iterator[Used]:
             usage.get("output_tokens"),
             written,
             own_id,
+            _folder(row),
         )
 
 
@@ -122,7 +136,9 @@ def _codex(lines: Iterable[bytes]) -> Iterator[Used]:
     """Each count of tokens is of the last request; the model stands in the turn before it."""
     model: object = None
     last: object = None
+    folder = ""
     for row in documents(lines):
+        folder = _folder(row, folder)
         payload = _table(row, "payload")
         if row.get("type") == "turn_context":
             model = payload.get("model")
@@ -137,6 +153,7 @@ def _codex(lines: Iterable[bytes]) -> Iterator[Used]:
             usage.get("input_tokens"),
             usage.get("cached_input_tokens"),
             usage.get("output_tokens"),
+            folder=folder,
         )
 
 
@@ -151,11 +168,14 @@ def _qwen(lines: Iterable[bytes]) -> Iterator[Used]:
                 usage.get("promptTokenCount"),
                 usage.get("cachedContentTokenCount"),
                 output,
+                folder=_folder(row),
             )
 
 
 def _copilot(lines: Iterable[bytes]) -> Iterator[Used]:
+    folder = ""
     for row in documents(lines):
+        folder = _folder(row, folder)
         usage = _table(_table(row, "data"), "usage")
         if row.get("type") == "session.usage_record" and usage:
             yield from _used(
@@ -164,11 +184,14 @@ def _copilot(lines: Iterable[bytes]) -> Iterator[Used]:
                 usage.get("inputTokens"),
                 usage.get("cacheReadTokens"),
                 usage.get("outputTokens"),
+                folder=folder,
             )
 
 
 def _pi(lines: Iterable[bytes]) -> Iterator[Used]:
+    folder = ""
     for row in documents(lines):
+        folder = _folder(row, folder)
         message = _table(row, "message")
         usage = _table(message, "usage")
         if usage:
@@ -183,6 +206,7 @@ def _pi(lines: Iterable[bytes]) -> Iterator[Used]:
                 usage.get("output"),
                 written,
                 str(row.get("id") or ""),
+                folder,
             )
 
 
@@ -196,9 +220,8 @@ def _opencode(lines: Iterable[bytes]) -> Iterator[Used]:
             given = _sum(tokens.get("input"), read, written)
             output = _sum(tokens.get("output"), tokens.get("reasoning") or 0)
             created = _table(row, "time").get("created")  # a fork has other ids and the same times
-            yield from _used(
-                created, row.get("modelID"), given, read, output, written, str(created)
-            )
+            model, folder = row.get("modelID"), _folder(row)
+            yield from _used(created, model, given, read, output, written, str(created), folder)
 
 
 ACCOUNTS: Mapping[str, Account] = {

@@ -7,6 +7,7 @@ from typing import Any
 from agentlaunch import managed, settings, survey
 from agentlaunch.agents import AGENTS, find
 from agentlaunch.agents.base import Agent
+from agentlaunch.commands import ruling
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import NotSupported
 from agentlaunch.survey import AgentState
@@ -111,6 +112,7 @@ def install(talk: Talk, name: str) -> Result:
     Raises `NotSupported` when we cannot install it, `AgentlaunchError` when npm or pip fails.
     """
     agent, paths = find(name), settings.paths()
+    ruling.agent(ruling.here(), agent.name)
     package = agent.package
     if package is None:
         raise NotSupported(

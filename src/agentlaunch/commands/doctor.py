@@ -62,8 +62,9 @@ def run(
         _record(talk, record, paths)
     values, faults = _settings(paths)
     mended = mend.leftovers(paths) if fix else ()
+    environ = ruling.kept_environ()
     if simulate is None:
-        seen = survey.examine(paths, values, (*homeless, *faults))
+        seen = survey.examine(paths, values, (*homeless, *faults), environ)
         chosen = _chosen(values, seen, paths)
     else:
         seen, chosen = looking.see(paths, simulate), ()
@@ -73,7 +74,7 @@ def run(
         if done:  # how it is now, not how it was
             mended += done
             values, faults = _settings(paths)
-            seen = survey.examine(paths, values, (*homeless, *faults))
+            seen = survey.examine(paths, values, (*homeless, *faults), environ)
             chosen = _chosen(values, seen, paths)
     lacking = remedies.findings(values, seen, wanted, paths) if simulate is None else ()
     tried = {row.name for row in mended if row.status == "warning"}
@@ -211,7 +212,7 @@ def _ruled(values: Mapping[str, Value], simulate: str | None) -> tuple[Finding, 
 def _check_engine(name: str) -> None:
     """As `up` would take it: Ollama must answer or be here to be started."""
     if name.lower() == looking.OLLAMA:
-        survey.look_at_ollama(os.environ)
+        survey.look_at_ollama(ruling.kept_environ())
     looking.server_of(name, settings.load())
 
 

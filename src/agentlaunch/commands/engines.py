@@ -93,8 +93,8 @@ def _embedded(state: EngineState) -> Row:
 
 
 def ollama_row() -> Row:
-    """Ollama as `OLLAMA_HOST` says; never raises."""
-    environ = os.environ
+    """Ollama as `OLLAMA_HOST` says, where that may be asked; never raises."""
+    environ = ruling.kept_environ()
     state = life.state(environ)
     state = dataclasses.replace(state, url=_masked(state.url), detail=_masked(state.detail))
     if state.url is None:

@@ -50,6 +50,17 @@ def kept_home(
     return found, fault
 
 
+def kept_environ() -> dict[str, str]:
+    """The environment for a look that a rule does not end: without `OLLAMA_HOST` where nothing may
+    be asked there, or where a file that may say so cannot be read."""
+    policy, fault = rules.look_readable(health.here(), user_file())
+    asked = _ollama()
+    kept = dict(os.environ)
+    if not asked.here and (fault is not None or server(policy, asked) is not None):
+        kept.pop("OLLAMA_HOST", None)
+    return kept
+
+
 def _rule_against(policy: Policy, values: Mapping[str, settings.Value]) -> Rule | None:
     """The rule that refuses the server that the settings name, if there is one."""
     name = str(values["engine"].value or "auto")

@@ -257,9 +257,15 @@ def sums(requests: Sequence[Request], when: str) -> list[str]:
 
 
 def chart(days: dict[date, tuple[Row, Row]], ink: Ink, width: int) -> list[str]:
-    """Tokens by day: engines of one's own, then managed ones."""
-    shown = list(days.items())[-BAR_DAYS:]
-    most = max((own.tokens + managed.tokens for _day, (own, managed) in shown), default=0)
+    """Tokens by day: engines of one's own, then managed ones; a row also for a day without any."""
+    if not days:
+        return []
+    last = max(days)
+    first = max(min(days), last - timedelta(days=BAR_DAYS - 1))
+    nothing = (added("own", ()), added("managed", ()))
+    every = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    shown = [(day, days.get(day, nothing)) for day in every]
+    most = max(own.tokens + managed.tokens for _day, (own, managed) in shown)
     if not most:
         return []
     beside = len("11-23  ") + len("  ") + len(format_tokens(most)) + 1
@@ -273,6 +279,8 @@ def chart(days: dict[date, tuple[Row, Row]], ink: Ink, width: int) -> list[str]:
         )
     if any(managed.tokens for _own, managed in days.values()):
         lines.append(f"       {ink.weights} your own engines  {ink.cache} managed")
+    if min(days) < first:
+        lines.append(f"       from {min(days):%m-%d} on in the sums; bars: {BAR_DAYS} days")
     return lines
 
 

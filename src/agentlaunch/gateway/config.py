@@ -58,13 +58,14 @@ OFFLINE: Mapping[str, str] = {
 of a project (seen, litellm 1.106.2)."""
 KEPT = frozenset(
     {
-        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP",
+        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP",
         "TMP", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
         "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "SYSTEMROOT", "USERPROFILE",
     }
 )  # fmt: skip
 """What it gets of the user's environment. It reads hundreds of names (`DATABASE_URL`, `HOST`,
-`PORT`, each provider's key and address), so that nothing else may come in."""
+`PORT`, each provider's key and address), so that nothing else may come in. A day of its cap is one
+of the machine's clock, not of a variable (`TZ`)."""
 HERE = ("localhost", "127.0.0.1", "::1")
 """Never asked through a proxy."""
 

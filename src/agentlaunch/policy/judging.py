@@ -122,9 +122,18 @@ def model(policy: Policy, shown: str, names: Iterable[str]) -> Refusal | None:
     """May this model be used? `names` are all that it is known by; one that matches will do."""
     known = {name.lower() for name in names}
     for rule in policy.of("allowed_models"):
-        if not any(fnmatchcase(name, pattern) for name in known for pattern in rule.names):
+        if not any(_is_called(name, pattern) for name in known for pattern in rule.names):
             return Refusal(rule, f"{shown} is not an allowed model", _instead(rule))
     return None
+
+
+def _is_called(name: str, pattern: str) -> bool:
+    """Does a name match? `*` goes over no `/`, so that a pattern of names lets in no other owner
+    and no other registry; `*` alone is any name, and one at the end whatever lies below."""
+    parts, words = pattern.split("/"), name.split("/")
+    if parts[-1] == "*" and len(words) > len(parts):
+        words = words[: len(parts)]
+    return len(parts) == len(words) and all(map(fnmatchcase, words, parts))
 
 
 def agent(policy: Policy, name: str) -> Refusal | None:

@@ -123,7 +123,7 @@ def _dollars(raw: object, origin: str, key: str) -> float:
         raise _refused(
             origin, f"{key} is no number of US dollars", f'{key} = 5, or "5 USD"; 0 allows none'
         )
-    return value
+    return abs(value)  # of -0.0
 
 
 def _list(name: RuleName, raw: object, origin: str, key: str, words: Words) -> tuple[str, ...]:

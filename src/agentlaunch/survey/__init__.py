@@ -170,18 +170,24 @@ def _measured_on(
 
 
 def examine(
-    paths: Paths, values: Mapping[str, Value], faults: tuple[AgentlaunchError, ...] = ()
+    paths: Paths,
+    values: Mapping[str, Value],
+    faults: tuple[AgentlaunchError, ...] = (),
+    environ: Mapping[str, str] | None = None,
 ) -> Survey:
     """`look` and what only a doctor asks, side by side; never raises: what fails is a note.
 
-    `values` are the settings that could be read, `faults` what is wrong with the rest.
+    `values` are the settings that could be read, `faults` what is wrong with the rest; `environ`
+    is ours but for an Ollama that may not be asked.
     """
+    kept = dict(os.environ if environ is None else environ)
+    may_ask = kept.get("OLLAMA_HOST") == os.environ.get("OLLAMA_HOST")
     ask = Asking(tolerant=True)
     none: tuple[health.Override, ...] = ()
     home = str(values["home"].value)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="health") as pool:
-        more = pool.submit(health.look, paths, values, faults, dict(os.environ))
-        seen = look(paths, ask)
+        more = pool.submit(health.look, paths, values, faults, kept)
+        seen = look(paths, ask, ollama=may_ask)
         overrides = ask("settings files", lambda: tuple(_overrides(home)), none)
         found = more.result()
     notes = (*ask.notes, *found.notes)

@@ -179,10 +179,15 @@ def _by_model(rows: Iterable[Launch]) -> _Known:
 
 
 def _launch_of(known: _Known, used: Used) -> Launch | None:
-    """The last launch with this model before the request; None: it is not ours."""
+    """The last launch with this model before the request, in that folder or above it; None: it is
+    not ours."""
     moments, rows = known.get(used.model, ([], []))
-    at = bisect_right(moments, used.at + SKEW)
-    return rows[at - 1] if at else None
+    folder = Path(used.folder)
+    for at in range(bisect_right(moments, used.at + SKEW), 0, -1):
+        row = rows[at - 1]
+        if not used.folder or not row.project or folder.is_relative_to(row.project):
+            return row
+    return None
 
 
 def _folder(agent: Agent, account: Account, environ: Mapping[str, str]) -> Path:

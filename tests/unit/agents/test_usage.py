@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from agentlaunch.agents.usage import ACCOUNTS, Used
 from places import CHECKOUT
 
 DATA = CHECKOUT / "tests" / "data" / "usage"
+HOME = "/home/ada/project"
 
 
 def read(name: str) -> list[Used]:
@@ -30,16 +32,40 @@ def at(text: str) -> datetime:
     [
         (
             "claude-code",
-            [Used(at("2026-11-23T03:02:39.428"), "local-model", 1700, 0, 5, own_id="msg_1")],
+            [
+                Used(
+                    at("2026-11-23T03:02:39.428"),
+                    "local-model",
+                    1700,
+                    0,
+                    5,
+                    own_id="msg_1",
+                    folder=HOME,
+                )
+            ],
         ),
         (
             "codex",
             [
-                Used(at("2026-11-23T02:53:50.988"), "SmolLM2-135M-Instruct.Q4_1", 457, 0, 6),
-                Used(at("2026-11-23T02:53:52.156"), "SmolLM2-135M-Instruct.Q4_1", 479, 462, 13),
+                Used(
+                    at("2026-11-23T02:53:50.988"),
+                    "SmolLM2-135M-Instruct.Q4_1",
+                    457,
+                    0,
+                    6,
+                    folder=HOME,
+                ),
+                Used(
+                    at("2026-11-23T02:53:52.156"),
+                    "SmolLM2-135M-Instruct.Q4_1",
+                    479,
+                    462,
+                    13,
+                    folder=HOME,
+                ),
             ],
         ),
-        ("qwen", [Used(at("2026-11-23T00:16:43.986"), "local-model", 13791, 0, 7)]),
+        ("qwen", [Used(at("2026-11-23T00:16:43.986"), "local-model", 13791, 0, 7, folder=HOME)]),
         ("copilot", [Used(at("2026-11-22T23:31:22.955"), "local-model", 12164, 0, 7)]),
         ("pi", [Used(at("2026-11-23T01:08:58.243"), "local-model", 1513, 0, 7, own_id="79177e90")]),
         (
@@ -101,3 +127,26 @@ def test_what_was_written_to_a_cache_is_told_and_absurd_counts_are_none() -> Non
     assert (used.input_tokens, used.cached_tokens, used.written_tokens) == (2000, 0, 300)
     absurd = data.replace(b'"input_tokens": 1700', b'"input_tokens": 1' + b"0" * 400)
     assert list(ACCOUNTS["claude-code"].read(absurd.splitlines())) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("copilot", {"type": "session.start", "data": {"context": {"cwd": HOME}}}),
+        ("pi", {"type": "session", "version": 3, "cwd": HOME}),
+    ],
+)
+def test_the_folder_stands_where_the_conversation_begins(
+    name: str, first: dict[str, object]
+) -> None:
+    """As Copilot 1.0.102 and Pi 0.87.1 write it (seen)."""
+    lines = [json.dumps(first).encode(), *(DATA / f"{name}.jsonl").read_bytes().splitlines()]
+    assert [used.folder for used in ACCOUNTS[name].read(lines)] == [HOME]
+
+
+def test_opencode_tells_the_folder_with_each_reply() -> None:
+    """As OpenCode 1.18.33 writes it (seen)."""
+    rows = [json.loads(line) for line in (DATA / "opencode.jsonl").read_text().splitlines()]
+    rows[-1]["path"] = {"cwd": HOME, "root": HOME}
+    lines = [json.dumps(row).encode() for row in rows]
+    assert [used.folder for used in ACCOUNTS["opencode"].read(lines)] == [HOME]

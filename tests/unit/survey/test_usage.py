@@ -283,3 +283,22 @@ def test_a_database_is_read_whatever_its_size_and_age(
     monkeypatch.setattr(usage, "MOST_BYTES", 100)
     log(paths, agent="opencode")
     assert len(look(paths, environ)) == 1
+
+
+@pytest.mark.parametrize(
+    ("project", "count"), [("/home/ada", 1), ("/home/ada/project", 1), ("/home/ada/other", 0)]
+)
+def test_only_a_conversation_in_the_folder_of_a_launch_is_of_it(
+    project: str, count: int, paths: Paths, environ: dict[str, str]
+) -> None:
+    claude(environ)
+    log(paths, project=project)
+    assert len(look(paths, environ)) == count
+
+
+def test_of_two_projects_each_has_its_own_engine(paths: Paths, environ: dict[str, str]) -> None:
+    claude(environ)
+    log(paths)
+    log(paths, project="/home/ada/other", engine="vllm", url="http://gpu.lan:8000", local=False)
+    (row,) = look(paths, environ)
+    assert (row.engine, row.local) == ("embedded", True)
