@@ -32,6 +32,8 @@ class Reply:
     """The whole body as it came from a real server, sent as it stands."""
     content_type: str = "application/json"
     """Of what was recorded."""
+    location: str | None = None
+    """Where a redirect points."""
 
 
 def error(reply: Reply, wire: Wire) -> dict[str, Any]:

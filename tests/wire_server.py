@@ -300,10 +300,14 @@ def _handler_for(server: WireServer) -> type[BaseHTTPRequestHandler]:
         def _json(self, status: int, value: dict[str, Any]) -> None:
             self._body(status, "application/json", json.dumps(value).encode())
 
-        def _body(self, status: int, content_type: str, data: bytes) -> None:
+        def _body(
+            self, status: int, content_type: str, data: bytes, location: str | None = None
+        ) -> None:
             self.send_response(status)
             self.send_header("content-type", content_type)
             self.send_header("content-length", str(len(data)))
+            if location is not None:
+                self.send_header("location", location)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(data)
@@ -383,7 +387,8 @@ def _handler_for(server: WireServer) -> type[BaseHTTPRequestHandler]:
                 self._body(reply.status, reply.content_type, reply.recorded)
                 return
             if reply.status != 200:
-                self._json(reply.status, reply.document or wire_replies.error(reply, wire))
+                told = json.dumps(reply.document or wire_replies.error(reply, wire)).encode()
+                self._body(reply.status, "application/json", told, reply.location)
                 return
             if not request.json.get("stream"):
                 self._json(200, wire_replies.whole(reply, wire, request.json))

@@ -140,15 +140,23 @@ def _fail(talk: Talk, error: errors.AgentlaunchError, schema: str) -> int:
         import traceback
 
         sys.stderr.write(traceback.format_exc())
-    talk.error(error, schema=schema)
+    _tell(talk, error, schema)
     return error.exit_code
+
+
+def _tell(talk: Talk, error: errors.AgentlaunchError, schema: str) -> None:
+    """Say it; where nobody reads, or the disk is full, the status alone has to."""
+    try:
+        talk.error(error, schema=schema)
+    except OSError:
+        _drop_stdout()
 
 
 def _ended(talk: Talk, schema: str, code: str, status: int) -> int:
     error = errors.AgentlaunchError(code, code=code)
     error.exit_code = status
     if talk.policy.json:
-        talk.error(error, schema=schema)
+        _tell(talk, error, schema)
     else:
         sys.stderr.write(f"\n{code}; run the same command to go on\n")
     return status
@@ -195,7 +203,7 @@ def _bug(talk: Talk, error: Exception, schema: str) -> int:
         f"this is a bug in agentlaunch: {type(error).__name__}", hint=place, code="bug"
     )
     wrapped.exit_code = errors.BUG_EXIT
-    talk.error(wrapped, schema=schema)
+    _tell(talk, wrapped, schema)
     return errors.BUG_EXIT
 
 

@@ -371,6 +371,12 @@ def setting(name: str) -> Setting:
     try:
         return _BY_NAME[name]
     except KeyError:
+        if name.removeprefix("policy.") in rules.NAMES:
+            rule = name.removeprefix("policy.")
+            raise UsageError(
+                f"{rule} is a rule, and rules are written into the file by hand",
+                hint=f"add a line `{rule} = ...`: agentlaunch config path tells the file",
+            ) from None
         raise UsageError(f"there is no setting {name!r}", hint=_near(name)) from None
 
 

@@ -493,3 +493,50 @@ def test_an_address_that_is_not_ollama_is_told_apart(
         monkeypatch.setenv("OLLAMA_HOST", other.url)
         document = _json(capsys, "up", "--engine", "ollama", "--dry-run", status=6)
     assert "is not Ollama" in document["error"]["message"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("argv", "status"),
+    [
+        (("hosted", "plan"), 2),
+        (("hosted", "plan", "--model", "qwen3-coder:30b"), 1),  # longer than a buffer
+    ],
+)
+def test_a_full_disk_under_stdout_leaves_the_status_and_no_trace(
+    argv: tuple[str, ...], status: int
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "agentlaunch", *argv, "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (status, b"")
+
+
+def test_a_reader_that_left_before_an_error_leaves_the_status_and_no_trace() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "agentlaunch", "hosted", "plan", "--json"],
+        stdout=writer, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (2, b"")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("hosted", "--users", "50", "plan"), "--users stands behind 'plan'"),
+        (("models", "--context", "8k", "list"), "--context stands behind 'list'"),
+        (("config", "--origin", "show"), "--origin stands behind 'show'"),
+    ],
+)
+def test_an_option_before_the_subcommand_is_not_lost_without_a_word(
+    argv: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--json", *argv]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["message"] == message

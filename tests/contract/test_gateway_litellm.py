@@ -67,6 +67,9 @@ class Engine:
             self.hanging.wait(4 * SILENCE_S)
         if self.manner == "overflows":
             return overflow(70_000, self.server.context)
+        if self.manner.startswith("moved to "):
+            place = self.manner.removeprefix("moved to ") + WIRES[wire]
+            return Reply(text="it is there", status=307, location=place)
         if self.manner.isdecimal():
             return refuse(int(self.manner), "it does not")
         return say(f"{self.server.model}: {REPLY}", input_tokens=self.input_tokens, output_tokens=9)
@@ -530,6 +533,45 @@ def test_nothing_but_the_agents_names_and_wires_is_served(
     assert world.gateway.ask("openai_chat").hop == "main.1.hosted"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "key", "status"),
+    [
+        ("GET", "/health", GATEWAY_KEY, 404),  # it would ask every endpoint, past the cap
+        ("GET", "/model/info", GATEWAY_KEY, 404),
+        ("POST", "/mcp-rest/test/connection", GATEWAY_KEY, 404),
+        ("POST", "/vllm/v1/chat/completions", GATEWAY_KEY, 404),
+        ("GET", "/openapi.json", "", 401),
+        ("GET", "/ui/", "", 401),
+        ("GET", "/routes", "", 401),
+        ("POST", "/v1/messages", "sk-other", 401),
+        ("GET", "/v1/models", GATEWAY_KEY, 200),
+    ],
+)
+def test_of_litellm_itself_nothing_is_reached(
+    world: World, method: str, path: str, key: str, status: int
+) -> None:
+    asked = [each.asked for each in (world.hosted, world.local, world.big, world.routed)]
+    log = len(world.gateway.log)
+    connection = http.client.HTTPConnection(world.gateway.url.removeprefix("http://"), timeout=60)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    with contextlib.closing(connection):
+        connection.request(method, path, "{}" if method == "POST" else None, headers)
+        assert connection.getresponse().status == status
+    assert asked == [each.asked for each in (world.hosted, world.local, world.big, world.routed)]
+    assert "Traceback" not in world.gateway.log[log:]
+
+
+@each_wire
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_points_elsewhere_sends_nothing_there(
+    world: World, wire: Wire, stream: bool
+) -> None:
+    with engine("other-model") as other:
+        world.hosted.manner = f"moved to {other.server.url}"
+        assert world.gateway.ask(wire, stream=stream).hop == "main.2.local"
+        assert other.server.requests == []
+
+
 # ---- the day's cap ----------------------------------------------------------------------------
 
 
@@ -598,6 +640,34 @@ def test_the_configuration_is_valid(world: World) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2_000:]
     assert "config OK" in done.stdout + done.stderr
+
+
+# ---- another one: an Ollama in front, and a model whose name LiteLLM would look up -------------
+
+
+def test_what_cuts_a_prompt_does_not_get_one_that_is_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "COOLDOWN_S", 1)
+    with (
+        engine("llama-3-little") as cuts,
+        engine("llama-3-large") as large,
+        RefusingProxy() as proxy,
+    ):
+        first = Hop("ollama", cuts.server.url, "llama-3-little", "ollama", 8_192)
+        second = Hop("hosted", large.server.url, "llama-3-large", "vllm", 65_536)
+        with running(tmp_path, Spec({"main": (first, second)}), proxy.environment) as gateway:
+            for wire in WIRES:
+                assert gateway.ask(wire).hop == "main.1.ollama"
+                assert gateway.ask(wire, prompt="word " * 20_000).hop == "main.2.hosted"
+            reasons = {row.reason for row in gateway.rows() if isinstance(row, Switch)}
+            large.manner = "500"
+            asked = cuts.asked
+            for wire in WIRES:
+                assert gateway.ask(wire, prompt="word " * 20_000).status >= 400
+            assert cuts.asked == asked
+        assert (proxy.tunnels, proxy.requests) == ([], [])
+    assert "the prompt is larger than its context" in reasons
 
 
 # ---- another one: automatic routing, and the end ------------------------------------------------

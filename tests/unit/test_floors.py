@@ -48,7 +48,7 @@ SAME_FLOOR = {
 """(who, whom) on one floor, only where drawn."""
 
 DOORS = {
-    "httpx": {"web.py"},
+    "httpx": {"web.py", "gateway/litellm_hooks.py"},
     "rich": {"talk/following.py"},
     "subprocess": {"process.py", "engines/llama_cpp_host.py", "gateway/status_line.py"},
     "questionary": {"talk/choice.py"},
@@ -69,7 +69,7 @@ IMPURE_METHODS = {
 }  # fmt: skip
 """What a `Path` can do to the world; as a value it may pass through a pure room."""
 
-STANDS_ALONE = {"engines/llama_cpp_host.py", "gateway/status_line.py"}
+STANDS_ALONE = {"engines/llama_cpp_host.py", "gateway/door.py", "gateway/status_line.py"}
 """Programs that another Python runs, by its standard library alone."""
 PURE = (
     "plan/", "context.py", "units.py", "models/budget.py", "models/candidate.py",

@@ -37,6 +37,14 @@ def make(hybrid: Hybrid, **wish: Any) -> LaunchPlan:
     return plan.make_hybrid(SURVEY, replace(Wish(AGENT), **wish), PLACES, hybrid, package=PACKAGE)
 
 
+def test_one_model_at_two_sizes_is_two_endpoints() -> None:
+    large, small = (
+        replace(HOSTED, word=Word("ollama", "qwen3.5:9b", tokens), context_tokens=tokens)
+        for tokens in (32_768, 8_192)
+    )
+    assert Hybrid({"main": (large,), "small": (small,)}).hops == (large, small)
+
+
 def settings_env(made: LaunchPlan) -> dict[str, str]:
     (file,) = made.handover.files
     env: dict[str, str] = json.loads(file.content)["env"]

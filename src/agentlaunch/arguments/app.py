@@ -178,6 +178,20 @@ def _named(function: Command) -> Callable[[], None]:
     return command
 
 
+def _refuse_early(context: typer.Context) -> None:
+    """Raise `UsageError` for an option before the subcommand: it would be lost without a word."""
+    from agentlaunch.errors import UsageError
+
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in GLOBALS or source is None or source.name != "COMMANDLINE":
+            continue
+        raise UsageError(
+            f"{option.opts[0]} stands behind {context.invoked_subcommand!r}",
+            hint=f"{context.command_path} {context.invoked_subcommand} {option.opts[0]} ...",
+        )
+
+
 def _everywhere(
     function: Command, invocation: Invocation, *, version: bool = False
 ) -> Callable[..., None]:
@@ -199,7 +213,9 @@ def _everywhere(
     def command(**values: Any) -> None:
         invocation.add({name: values.pop(name) for name in GLOBALS})
         asked_version = values.pop("version", False)
-        if values.pop("context_").invoked_subcommand is not None and not asked_version:
+        context_ = values.pop("context_")
+        if context_.invoked_subcommand is not None and not asked_version:
+            _refuse_early(context_)
             return
         if asked_version:
             invocation.exit_code = render(_version(), invocation.talk)

@@ -252,6 +252,13 @@ def _planned(
         )
     made = deciding.decide(talk, asked)
     if made.hybrid is None:
+        left_out = [text for code, text in made.warnings if code.startswith("endpoint-")]
+        if left_out:
+            raise EngineFailed(
+                f"one endpoint of the routes is left, and needs no gateway: {'; '.join(left_out)}",
+                hint="start the others, or go on with what is left: agentlaunch up",
+                code="no-gateway",
+            )
         raise UsageError(
             "the routes need no gateway: agents ask one endpoint directly",
             hint=f"agentlaunch up, or name several: {ROUTES}",

@@ -49,7 +49,7 @@ def decide(talk: Talk, asked: looking.Asked, routes: Routes) -> plan.LaunchPlan:
         chains[role] = hops
     if chains.get("small") == chains["main"]:
         del chains["small"]
-    only = {str(hop.word): hop for chain in chains.values() for hop in chain}
+    only = {hop.word: hop for chain in chains.values() for hop in chain}
     if not any(hop.answers for hop in chains["main"]):
         raise EngineFailed(
             "no endpoint of the main chain answers: "

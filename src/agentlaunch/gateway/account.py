@@ -212,9 +212,13 @@ def _locked(path: Path) -> Iterator[None]:
 def write_whole(path: Path, value: Document) -> None:
     """A JSON document, whole or not at all, for this user alone."""
     handle, name = tempfile.mkstemp(prefix=".agentlaunch-", dir=path.parent)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(json.dumps(value).encode() + b"\n")
-    os.replace(name, path)  # noqa: PTH105 - the system call is the point
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(json.dumps(value).encode() + b"\n")
+        os.replace(name, path)  # noqa: PTH105 - the system call is the point
+    except OSError:  # a full disk
+        os.unlink(name)  # noqa: PTH108
+        raise
 
 
 def now() -> str:

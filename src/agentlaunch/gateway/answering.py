@@ -289,7 +289,10 @@ class Gateway:
 
     def _why(self, place: Place, before: Document, after: Document) -> str:
         if after["position"] > before["position"] or place.own_id in self._failures:
-            return self._failures.get(place.own_id) or f"{before['name']} did not answer"
+            told = self._failures.get(place.own_id)
+            is_larger = after["context_tokens"] > before["context_tokens"]
+            # LiteLLM asks none that a prompt is too long for, so that none has failed then.
+            return told or (OVERFLOW if is_larger else f"{before['name']} did not answer")
         if place.why == OVERFLOW:
             return f"the prompt fits into {after['name']} again"
         if place.why.startswith("the day's"):

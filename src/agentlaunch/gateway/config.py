@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from agentlaunch.endpoint import without_secrets
 from agentlaunch.engines import llama_cpp_host
 from agentlaunch.engines.presets import Kind
-from agentlaunch.gateway import account, answering
+from agentlaunch.gateway import account, answering, door
 from agentlaunch.gateway.spec import MODEL_NAMES, Hop, Role, Spec, alone
 
 Document = dict[str, Any]
@@ -29,6 +29,7 @@ HOOKS = "litellm_hooks.instance"
 CODE: Mapping[str, Path] = {
     "account": Path(account.__file__),
     "answering": Path(answering.__file__),
+    "door": Path(door.__file__),
     "host": Path(llama_cpp_host.__file__),
 }
 """The stand-alone files that it loads at its start."""
@@ -53,9 +54,11 @@ OFFLINE: Mapping[str, str] = {
     "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
     "LITELLM_MODE": "PRODUCTION",
     "NO_DOCS": "True",
+    "HF_HUB_OFFLINE": "1",
 }
-"""Without them it asks raw.githubusercontent.com at its start; PRODUCTION keeps it from the `.env`
-of a project (seen, litellm 1.106.2)."""
+"""Without them it asks raw.githubusercontent.com at its start, and huggingface.co at each part of
+an answer of a model with `llama-3` in its name; PRODUCTION keeps it from the `.env` of a project
+(seen, litellm 1.106.2)."""
 KEPT = frozenset(
     {
         "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP",
@@ -69,6 +72,8 @@ of the machine's clock, not of a variable (`TZ`)."""
 HERE = ("localhost", "127.0.0.1", "::1")
 """Never asked through a proxy."""
 
+CUTS: Kind = "ollama"
+"""It cuts a prompt that is too long and answers (0.33), where others refuse it."""
 _NATIVE: Mapping[Kind, str] = {"openrouter": "openrouter", "anthropic": "anthropic"}
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
@@ -85,6 +90,8 @@ def document(spec: Spec) -> Document:
             "use_chat_completions_url_for_anthropic_messages": True,
             "callbacks": [HOOKS],
             "suppress_debug_info": True,
+            # Else it asks huggingface.co for the tokenizers of Llama, Command R and others.
+            "disable_hf_tokenizer_download": True,
             "redact_messages_in_exceptions": True,
         },
         "general_settings": {"master_key": f"os.environ/{GATEWAY_KEY}"},
@@ -137,6 +144,7 @@ def facts(spec: Spec, *, events: Path, status: Path, leases: Path, idle_s: float
         "leases": str(leases),
         "code": {name: str(path) for name, path in CODE.items()},
         "idle_s": idle_s,
+        "key": GATEWAY_KEY,
         "cap_usd": cap_usd,
         "cap_origin": cap_origin,
         "names": _names(),
@@ -205,7 +213,9 @@ def _deployment(group: str, own_id: str, hop: Hop, keys: Mapping[str, str]) -> D
     }
     if provider != "anthropic":
         params["use_chat_completions_api"] = True  # /v1/responses is translated to it
-    info: Document = {"id": own_id, "max_input_tokens": hop.context_tokens}
+    info: Document = {"id": own_id}
+    if hop.kind == CUTS:
+        info["max_input_tokens"] = hop.context_tokens
     if hop.max_output_tokens is not None:
         info["max_output_tokens"] = hop.max_output_tokens
     return {"model_name": group, "litellm_params": params, "model_info": info}
@@ -227,6 +237,8 @@ def _openai_base(hop: Hop) -> str:
 def _router_settings(spec: Spec) -> Document:
     chains = _chains(spec)
     return {
+        # Counted by another tokenizer than the model's own, so only where it must be.
+        "enable_pre_call_checks": any(hop.kind == CUTS for _role, _at, hop in _places(spec)),
         "num_retries": 0,
         "allowed_fails": 0,  # the first failure is enough: the next endpoint answers
         "cooldown_time": COOLDOWN_S,

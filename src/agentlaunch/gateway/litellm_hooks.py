@@ -77,10 +77,12 @@ NOT_THE_CALLERS = frozenset(
         "headers", "tags", "guardrails", "callbacks", "success_callback", "failure_callback",
         "cache", "caching", "cooldown_time", "use_chat_completions_api", "use_in_pass_through",
         "input_cost_per_token", "output_cost_per_token", "client", "proxy_url",
+        "extra_body", "extra_query", "models", "route", "provider", "preset",
     }
 )  # fmt: skip
 """Fields of a body by which LiteLLM would route it otherwise: `fallbacks` of a request is honoured
-for every model of the file, and took a prompt past its chain (seen)."""
+for every model of the file, and took a prompt past its chain (seen). What `extra_body` holds is
+written over the endpoint's own model, and OpenRouter takes others from `models` and `preset`."""
 
 OF_THE_WIRES = frozenset({"metadata", "litellm_metadata", "id"})
 """Fields that it claims for itself and that the wires have, too."""
@@ -252,6 +254,22 @@ def owned() -> frozenset[str]:
     return frozenset(all_litellm_params) - OF_THE_WIRES
 
 
+def follow_no_redirects() -> None:
+    """Nothing goes on to where an answer points: LiteLLM follows it with the whole prompt, and with
+    the key where that is an `x-api-key` (seen)."""
+    import httpx
+
+    def staying(send: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(send)
+        def sent(*args: Any, **kwargs: Any) -> Any:
+            return send(*args, **{**kwargs, "follow_redirects": False})
+
+        return sent
+
+    for client in (httpx.Client, httpx.AsyncClient):
+        setattr(client, "send", staying(client.send))  # noqa: B010 - mypy knows them as methods
+
+
 def watch(gateway: answering.Gateway, facts: Document) -> None:
     """End this process when nobody needs it any more.
 
@@ -271,8 +289,17 @@ def watch(gateway: answering.Gateway, facts: Document) -> None:
                 time.sleep(END_S)  # a launch that waits for the lock finds us gone
 
 
+def close_the_door(facts: Document) -> None:
+    """Nobody reaches more of LiteLLM than agents ask."""
+    from litellm.proxy.proxy_server import app  # type: ignore[import-not-found]
+
+    load("door", facts["code"]["door"]).close(app, os.environ[facts["key"]])
+
+
 def start(facts: Document) -> Hooks:
     """The hooks of this process, which ends when nobody needs it any more."""
+    follow_no_redirects()
+    close_the_door(facts)
     gateway = answering.Gateway(facts)
     if facts.get("idle_s"):
         threading.Thread(target=watch, args=(gateway, facts), daemon=True, name="idle").start()

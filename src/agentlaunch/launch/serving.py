@@ -47,14 +47,18 @@ def bring(plan: LaunchPlan, terms: Terms) -> LaunchPlan:
         return plan
     from agentlaunch.launch import gateway
 
+    agents = _of_the_agent(plan)  # in the plan's own steps, where it is to be brought at all
     behind = {step.package for made in plan.hybrid.locals for step in made.steps
-              if isinstance(step, Install)} - _of_the_agent(plan)  # fmt: skip
+              if isinstance(step, Install)} - agents  # fmt: skip
     own = [row for row in plan.steps if not isinstance(row, Install) or row.package not in behind]
     _install(own, terms)
     for hop in plan.hybrid.hops:
         if hop.local is None:
             continue
-        rows = [row for row in hop.local.steps if row not in own]
+        rows = [
+            row for row in hop.local.steps
+            if row not in own and not (isinstance(row, Install) and row.package in agents)
+        ]  # fmt: skip
         try:
             _install(rows, terms)
             if hop.local.ollama is None:

@@ -127,7 +127,7 @@ class Hybrid:
     def hops(self) -> tuple[PlannedHop, ...]:
         """Every endpoint once."""
         rows = [hop for chain in self.chains.values() for hop in chain]
-        return tuple({str(hop.word): hop for hop in rows}.values())
+        return tuple({hop.word: hop for hop in rows}.values())
 
     @property
     def spare(self) -> tuple[PlannedHop, ...]:
@@ -139,7 +139,7 @@ class Hybrid:
                 rows += [hop for hop in chain[ready.index(True) :] if hop.fetches]
             else:  # this role needs what it has to fetch
                 return ()
-        return tuple({str(hop.word): hop for hop in rows}.values())
+        return tuple({hop.word: hop for hop in rows}.values())
 
     def without(self, lost: PlannedHop) -> Hybrid | None:
         """These chains without an endpoint; None where nobody of a chain would answer then."""

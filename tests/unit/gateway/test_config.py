@@ -68,7 +68,7 @@ def test_a_deployment_names_its_key_and_waits_as_long_as_its_endpoint_may_be_sil
             "stream_timeout": 60,
             "use_chat_completions_api": True,
         },
-        "model_info": {"id": "main.1.hosted", "max_input_tokens": 131_072},
+        "model_info": {"id": "main.1.hosted"},
     }
     patient = dataclasses.replace(HOSTED, limit_s=900)
     params = groups(Spec({"main": (patient,)}))["al-main"]["litellm_params"]
@@ -77,6 +77,7 @@ def test_a_deployment_names_its_key_and_waits_as_long_as_its_endpoint_may_be_sil
 
 def test_a_failure_goes_along_the_chain_and_a_long_prompt_to_the_smallest_that_is_larger() -> None:
     assert routing(BOTH) == {
+        "enable_pre_call_checks": True,  # of LOCAL, an Ollama
         "num_retries": 0,
         "allowed_fails": 0,
         "cooldown_time": 20,
@@ -306,3 +307,13 @@ def test_the_file_can_be_read_by_people(role: Role) -> None:
     assert lines[0].startswith("# Written by agentlaunch")
     assert f'  - model_name: "al-{role}"' in lines
     assert '      api_base: "http://gpu.lan:8000/v1"' in lines
+
+
+def test_what_cuts_a_prompt_is_not_asked_with_one_that_is_too_long() -> None:
+    cuts = dataclasses.replace(LOCAL, kind="ollama", context_tokens=16_384)
+    spec = Spec({"main": (cuts, HOSTED)})
+    assert routing(spec)["enable_pre_call_checks"] is True
+    rows = config.document(spec)["model_list"]
+    told = {row["model_info"].get("max_input_tokens") for row in rows}
+    assert told == {16_384, None}
+    assert routing(Spec({"main": (HOSTED,)}))["enable_pre_call_checks"] is False

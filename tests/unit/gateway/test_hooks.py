@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from agentlaunch.gateway import account, answering, config, events, litellm_hooks
@@ -447,6 +448,7 @@ def test_a_request_says_nothing_of_its_way_but_keeps_what_belongs_to_its_wire() 
         "fallbacks": ["x"], "context_window_fallbacks": [], "api_base": "http://x",
         "api_key": "sk", "base_url": "http://x", "model_list": [], "mock_response": "x",
         "mock_anything": 1, "num_retries": 3, "rpm": 1, "litellm_call_id": "forged",
+        "extra_body": {"model": "other"}, "models": ["other"], "route": "fallback",
     }  # fmt: skip
     data = {
         **body,
@@ -460,6 +462,49 @@ def test_a_request_says_nothing_of_its_way_but_keeps_what_belongs_to_its_wire() 
         "model", "messages", "tools", "stream", "metadata", "litellm_logging_obj",
         "proxy_server_request", "litellm_call_id",
     }  # fmt: skip
+
+
+def test_nothing_goes_on_to_where_an_answer_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(httpx.Client, "send", httpx.Client.send)  # put back after this test
+    monkeypatch.setattr(httpx.AsyncClient, "send", httpx.AsyncClient.send)
+    litellm_hooks.follow_no_redirects()
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(307, headers={"location": "http://evil.lan/v1"})
+
+    async def ask_it() -> httpx.Response:
+        transport = httpx.MockTransport(answer)
+        async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
+            return await client.post("http://gpu.lan/v1", content=b"prompt", follow_redirects=True)
+
+    with httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True) as client:
+        assert client.post("http://gpu.lan/v1", content=b"prompt").status_code == 307
+    assert asyncio.run(ask_it()).status_code == 307
+    assert asked == ["gpu.lan", "gpu.lan"]
+
+
+def test_a_prompt_that_is_not_asked_of_a_smaller_one_is_told_as_too_large(tmp_path: Path) -> None:
+    gateway = make(tmp_path)
+    ask(gateway, THIRD)  # FIRST was not asked at all: LiteLLM counts before
+    assert [row.reason for row in events.read(tmp_path) if isinstance(row, Switch)] == [
+        "the prompt is larger than its context"
+    ]
+
+
+def test_a_full_disk_leaves_no_half_written_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_words: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        account.write_whole(tmp_path / "status.json", {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_longer_answer_than_an_endpoint_can_give_is_not_asked_for(tmp_path: Path) -> None:
