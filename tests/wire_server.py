@@ -250,7 +250,7 @@ class WireServer:
             "max_model_len": self.context,
             "meta": {"n_ctx": self.context},
         }
-        return {"object": "list", "data": [row]}
+        return {"object": "list", "data": [row] if self.model else []}
 
     def props(self) -> dict[str, Any]:
         """What `GET /props` says, as llama.cpp's server does."""

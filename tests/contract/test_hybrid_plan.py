@@ -148,6 +148,30 @@ def test_a_rule_that_is_met_says_nothing_of_money(
         planned()
 
 
+def test_a_server_that_has_no_model_now_does_not_end_the_chain(
+    servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = servers
+    first.model = ""
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", f"{first.url}, {second.url}")
+    made = planned()
+    assert made.model.id == "two"
+    assert "endpoint-left-out" in dict(made.warnings)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_setting_that_the_routes_leave_nothing_to_say_is_told(
+    count: int, servers: tuple[WireServer, WireServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = ", ".join(server.url for server in servers[:count])
+    Path(PROJECT_FILE).write_text('model = "m9"\n')
+    monkeypatch.setenv("AGENTLAUNCH_ROUTES_MAIN", chain)
+    assert (
+        f"model = m9 in {Path.cwd() / PROJECT_FILE}"
+        in dict(planned().warnings)["model-passed-over"]
+    )
+
+
 # ---- endpoints of this machine that only stand in --------------------------------------------
 
 

@@ -197,6 +197,9 @@ def test_the_days_money_is_told_beside_its_cap(
     serve(Spec({"main": (PAID, LOCAL)}, cap_usd=5.0, cap_origin="agentlaunch.toml"))
     yesterday = {**call(100.0), "at": (NOW - timedelta(days=2)).isoformat()}
     note(yesterday, call(1.25), call(0.5), call(None), call(7.0, managed=False))
+    assert "spent today at least $1.75 of $5.00 (agentlaunch.toml)" in shown(capsys)
+    assert told(capsys)["spent_today_usd"] is None  # the price of one call is not known
+    note(yesterday, call(1.25), call(0.5), call(7.0, managed=False))
     assert "spent today $1.75 of $5.00 (agentlaunch.toml)" in shown(capsys)
     data = told(capsys)
     assert (data["spent_today_usd"], data["running"][0]["cap_usd"]) == (1.75, 5.0)

@@ -328,12 +328,13 @@ def test_one_half_is_told_where_the_other_does_not_answer(
     fake_kubectl.install(path, stderr=fake_kubectl.FORBIDDEN, rc=1)
     with ShapedServer(UP) as server:
         code, document = _document(capsys, "status", "--url", server.url, "--namespace", "ml")
-    assert (code, document["ok"], document["data"]["ready"]) == (9, True, False)
+    assert (code, document["ok"], document["data"]["ready"]) == (3, True, False)
     assert document["data"]["server"]["ready"] is True
     assert [row["code"] for row in document["warnings"]] == ["forbidden"]
     fake_kubectl.install(path, stdout=READY)
     code, document = _document(capsys, "status", "--url", server.url, "--namespace", "ml")
-    assert (code, document["data"]["server"]) == (6, None)
+    assert (code, document["data"]["server"]) == (3, None)
+    assert document["data"]["not_ready"]
     assert len(document["data"]["pods"]) == 1
 
 

@@ -41,6 +41,8 @@ class Account:
     """By the folder of each: where every role is, as the gateway itself says."""
     switches: tuple[events.Switch, ...]
     spent_usd: float
+    unpriced: bool
+    """There were calls whose price is not known: that sum is the least that was spent."""
 
 
 def status(talk: Talk) -> Result:
@@ -51,7 +53,7 @@ def status(talk: Talk) -> Result:
     data = {
         "running": [_as_json(row, found.now[row.folder.name]) for row in found.running],
         "switches": [_switch_json(row) for row in found.switches],
-        "spent_today_usd": round(found.spent_usd, 6),
+        "spent_today_usd": None if found.unpriced else round(found.spent_usd, 6),
     }
     return Result("agentlaunch/gateway/1", data, lambda t: _draw(t, found))
 
@@ -61,17 +63,20 @@ def _look(paths: Paths) -> Account:
     today = now.astimezone().date()
     recent = events.read(paths.state, now - SWITCHES_FOR)
     running = life.find(paths)
+    costs = [
+        row.cost_usd
+        for row in recent
+        if isinstance(row, events.Request)
+        and row.managed
+        and row.hop
+        and row.at.astimezone().date() == today
+    ]
     return Account(
         running=running,
         now={row.folder.name: _places(row) for row in running},
         switches=tuple(row for row in recent if isinstance(row, events.Switch))[-SHOWN_SWITCHES:],
-        spent_usd=math.fsum(
-            row.cost_usd or 0.0
-            for row in recent
-            if isinstance(row, events.Request)
-            and row.managed
-            and row.at.astimezone().date() == today
-        ),
+        spent_usd=math.fsum(cost for cost in costs if cost is not None),
+        unpriced=None in costs,
     )
 
 
@@ -95,12 +100,21 @@ def _draw(talk: Talk, found: Account) -> None:
         talk.answer_folded(f"{text} ({switch.reason})", indent=6)
     cap = next((row for row in found.running if row.cap_usd is not None), None)
     if cap is not None and cap.cap_usd is not None:
-        text = f"spent today ${found.spent_usd:.2f} of ${cap.cap_usd:.2f} ({cap.cap_origin})"
+        text = f"{_spent(found)} of ${cap.cap_usd:.2f} ({cap.cap_origin})"
         talk.answer_folded(text, indent=6)
-    elif found.spent_usd or any(
-        stop.managed for row in found.running for chain in row.chains.values() for stop in chain
+    elif (
+        found.spent_usd
+        or found.unpriced
+        or any(
+            stop.managed for row in found.running for chain in row.chains.values() for stop in chain
+        )
     ):
-        talk.answer(f"spent today ${found.spent_usd:.2f}, no cap")
+        talk.answer(f"{_spent(found)}, no cap")
+
+
+def _spent(found: Account) -> str:
+    least = "at least " if found.unpriced else ""
+    return f"spent today {least}${found.spent_usd:.2f}"
 
 
 def _draw_one(talk: Talk, row: life.Running, now: Mapping[str, Any]) -> None:

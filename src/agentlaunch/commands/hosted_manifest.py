@@ -26,6 +26,10 @@ DEFAULT_GPU = "H100"
 """For a model that is not sized, where none is named."""
 
 
+MOST = 1_000
+"""Replicas, or GPUs of one: nobody means more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What the command line says of the layout itself; None is left to the plan."""
@@ -108,8 +112,8 @@ def serving_of(talk: Talk, team: Team, said: Said) -> Serving:
         "--pipeline-parallel": said.pipeline_parallel,
         "--replicas": said.replicas,
     }.items():
-        if value is not None and value < 1:
-            raise UsageError(f"{flag}: {value} is less than 1", code="bad-value")
+        if value is not None and not 1 <= value <= MOST:
+            raise UsageError(f"{flag}: {value} is not from 1 to {MOST:,}", code="bad-value")
     known = _known(team, said)
     if known is None:
         return _unknown(team, said)
@@ -228,6 +232,8 @@ def _one(row: Split) -> Split:
 
 def _refuse_place(place: Path, *, force: bool) -> None:
     """Before any work: raise `Refused` where the file cannot or must not be written."""
+    if str(place) in ("-", ".", ""):
+        raise UsageError("--output wants a file", hint="leave it away for stdout", code="bad-value")
     if os.path.lexists(place) and (place.is_dir() or not force):
         raise Refused(
             f"{place} is there already",

@@ -50,8 +50,8 @@ class Found:
     @property
     def exit_code(self) -> int:
         """0 where everything that was asked is ready."""
-        if self.faults:
-            return self.faults[0].exit_code
+        if self.faults:  # half of what was asked has answered
+            return CheckFailed.exit_code
         empty = self.pods is not None and not self.pods
         waits = any(looks.unready(self.pods or (), self.server))
         return CheckFailed.exit_code if empty or waits else 0
@@ -130,7 +130,11 @@ def _json(found: Found, labels: str | None, namespace: str | None) -> dict[str, 
     pods, engine = found.pods, found.server
     return {
         "ready": found.exit_code == 0,
-        "not_ready": list(looks.unready(pods or (), engine)),
+        "not_ready": [
+            *looks.unready(pods or (), engine),
+            *(["no pod has these labels"] if pods is not None and not pods else []),
+            *(fault.message for fault in found.faults),
+        ],
         "selector": labels,
         "namespace": namespace,
         "pods": None if pods is None else [dataclasses.asdict(row) for row in pods],

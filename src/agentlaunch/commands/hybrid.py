@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agentlaunch import managed, plan, settings, survey
 from agentlaunch.checks.finding import Finding
 from agentlaunch.commands import looking, ruling
-from agentlaunch.endpoint import Wire, is_loopback
+from agentlaunch.endpoint import Wire, is_loopback, without_secrets
 from agentlaunch.engines import remote
 from agentlaunch.engines.presets import HOSTED, HOSTED_SETTING
 from agentlaunch.engines.remote_facts import RemoteFacts, RemoteModel
@@ -49,6 +49,7 @@ def decide(talk: Talk, asked: looking.Asked, routes: Routes) -> plan.LaunchPlan:
         chains[role] = hops
     if chains.get("small") == chains["main"]:
         del chains["small"]
+    found.warnings = (*found.warnings, *_passed_over(asked, chains["main"]))
     only = {hop.word: hop for chain in chains.values() for hop in chain}
     if not any(hop.answers for hop in chains["main"]):
         raise EngineFailed(
@@ -69,12 +70,23 @@ def decide(talk: Talk, asked: looking.Asked, routes: Routes) -> plan.LaunchPlan:
         cap_origin=cap.origin if cap is not None else "",
     )
     package = None if managed.installed(PACKAGE, asked.paths) is not None else PACKAGE
-    engine = asked.said["engine"]
-    if engine.value is not None and asked.routes is not None:
-        text = f"engine = {engine.value} in {engine.origin} is passed over: the routes are set"
-        found.warnings = (*found.warnings, ("engine-passed-over", text))
     made = plan.make_hybrid(asked.survey, asked.wish, asked.places, hybrid, package=package)
     return replace(made, warnings=(*found.warnings, *made.warnings))
+
+
+def _passed_over(
+    asked: looking.Asked, main: Sequence[plan.PlannedHop]
+) -> Iterator[tuple[str, str]]:
+    """Settings that the routes leave nothing to say."""
+    if asked.routes is None:
+        return
+    engine, model = asked.said["engine"], asked.said["model"]
+    if engine.value is not None:
+        text = f"engine = {without_secrets(str(engine.value))} in {engine.origin} is passed over"
+        yield "engine-passed-over", f"{text}: the routes are set"
+    if model.value is not None and not any(hop.local or hop.word.model for hop in main):
+        text = f"model = {model.value} in {model.origin} is passed over: it is for engines of this "
+        yield "model-passed-over", f"{text}machine; the routes say NAME#MODEL"
 
 
 def _owner(asked: looking.Asked, routes: Routes) -> str | None:
@@ -207,7 +219,13 @@ class _Found:
                 return None
             facts = replace(known, key=survey.key_of(target, asked.places.environ))
             answers = False
-        model = _pick(facts, word)
+        try:
+            model = _pick(facts, word)
+        except ModelUnavailable as error:
+            if word.model is not None:
+                raise
+            self._leave_out(word, error)  # nothing is loaded there now
+            return None
         return plan.PlannedHop(
             word,
             model.name,

@@ -20,7 +20,8 @@ TOOL_LISTS = ("--tools", "--available-tools")
 def lines(made: plan.LaunchPlan) -> list[str]:
     """The plan in a few lines, each with its reason."""
     agent, fit = made.agent, made.fit
-    version = agent.version or (agent.agent.package.version if agent.agent.package else "?")
+    ours = agent.agent.package.version if agent.agent.package is not None else None
+    version = agent.version or (ours if agent.path is None else None) or "?"
     where = "to be installed" if agent.path is None else str(agent.path)
     where = "installed by agentlaunch" if agent.managed else where
     rows = [

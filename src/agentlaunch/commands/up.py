@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agentlaunch import launch, plan
+from agentlaunch import launch, plan, survey
+from agentlaunch.agents import find
 from agentlaunch.commands import deciding, habits, looking, permission, project, resuming, screen
 from agentlaunch.commands.result import Result
 from agentlaunch.errors import AgentlaunchError, Terminated, UsageError
@@ -62,6 +63,7 @@ def run(
             return None
         asked, made = going
         if dry_run:
+            made = replace(made, agent=survey.ask_version(made.agent))
             for code, message in (*launch.version_remarks(made.agent), *made.warnings):
                 talk.warn(message, code=code)
             shown = made
@@ -83,7 +85,7 @@ def run(
             launch.hand_over(ready, talk, asked.paths, status_file)
     except BaseException as error:
         if status_file is not None:
-            _failed(talk, status_file, error, made, str(flags.get("agent") or "") or None)
+            _failed(talk, status_file, error, made, _own_name(flags.get("agent")))
         raise
 
 
@@ -257,6 +259,14 @@ def fetch_meanwhile(talk: Talk, asked: looking.Asked, later: plan.Meanwhile) -> 
         talk.warn(f"{later.fetch} is not being downloaded: {error.message}", code="not-fetched")
         return
     talk.say(f"{later.fetch} is being downloaded meanwhile; how far it is stands in {going_on.log}")
+
+
+def _own_name(said: object) -> str | None:
+    """The agent's own name for what was typed; that itself, where it is none."""
+    try:
+        return find(str(said)).name if said else None
+    except AgentlaunchError:
+        return str(said)
 
 
 def _failed(

@@ -53,9 +53,10 @@ def rows(value: Any) -> list[dict[str, Any]]:
 
 
 def _is_name(value: object) -> bool:
-    """Nothing that a program would read as an option; what a screen would act on, `talk` shows."""
-    good = isinstance(value, str) and 0 < len(value) <= LONGEST_NAME
-    return good and isinstance(value, str) and value[0] not in "-@ \0" and "\0" not in value
+    """Nothing that a program would read as an option, nor what can be neither shown nor sent."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+        return False
+    return value[0] not in "-@ " and value.isprintable()
 
 
 def kind_of(listed: Sequence[Mapping[str, Any]]) -> Kind:

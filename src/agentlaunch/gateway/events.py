@@ -122,4 +122,6 @@ def _number(value: object) -> float:
 def _time(text: str) -> datetime:
     """An ISO time; UTC where it says no zone."""
     at = datetime.fromisoformat(text.replace("Z", "+00:00"))  # 3.10 does not read a Z
+    if not 2000 <= at.year < 9000:  # beyond, no zone can be told
+        raise ValueError(text)
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)

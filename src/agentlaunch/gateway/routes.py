@@ -13,6 +13,7 @@ from agentlaunch.settings import Value
 
 HERE = ("local", "embedded", "ollama")
 """Endpoints of this machine: `local` is whichever engine `up` would choose by itself."""
+NAMED = (*HERE, "hosted")
 SETTINGS: Mapping[Role, str] = {"main": "routes.main", "small": "routes.small"}
 
 
@@ -70,8 +71,17 @@ def routes_of(said: Mapping[str, Value]) -> Routes | None:
     Raises `UsageError` for an endpoint that is none.
     """
     once = any(said[name].source in ("flag", "environment") for name in ("engine", "model"))
-    if once or said[SETTINGS["main"]].value is None:
+    if once:
         return None
+    if said[SETTINGS["main"]].value is None:
+        half = said[SETTINGS["small"]]
+        if half.value is None:
+            return None
+        raise UsageError(
+            f"{SETTINGS['small']} is set in {half.origin}, and {SETTINGS['main']} is not",
+            hint=f"agentlaunch config set {SETTINGS['main']} NAME: what the main work goes to",
+            code="half-routes",
+        )
     main, small = (
         parse(str(said[name].value or ""), said[name].origin) for name in SETTINGS.values()
     )
@@ -94,13 +104,16 @@ def _word(text: str, where: str) -> Word:
     tokens = _tokens(size) if at else None
     if tokens is None:  # a model's own name may have an @ in it
         model = rest
+    sizeless = False
     if not _hash:  # a size alone
         bare, at, size = text.rpartition("@")
         tokens = _tokens(size) if at else None
         name = bare if tokens is not None else text
-    if not name or (_hash and not model):
+        sizeless = tokens is None and bare.lower() in NAMED
+    if not name or (_hash and not model) or sizeless:
+        has_user = "://" in text or ("@" in text and not sizeless)
         raise UsageError(
-            f"{where}: {without_secrets(text)!r} is no endpoint",
+            f"{where}: {(without_secrets(text) if has_user else text)!r} is no endpoint",
             hint="NAME, NAME#MODEL or NAME#MODEL@TOKENS: local, hosted#al-main@131072",
             code="bad-route",
         )

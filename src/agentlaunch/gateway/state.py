@@ -104,6 +104,8 @@ def read(folder: Path, paths: Paths) -> Running | None:
         return None
     try:
         port = int(state["port"])
+        if not 0 < port < 65_536:
+            return None
         cap = state["cap_usd"]
         return Running(
             url=f"http://127.0.0.1:{port}",

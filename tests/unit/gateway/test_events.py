@@ -55,6 +55,11 @@ def test_requests_and_switches_are_read_back(tmp_path: Path) -> None:
     )
 
 
+def test_a_moment_that_no_zone_can_tell_is_none(tmp_path: Path) -> None:
+    write(tmp_path, {**REQUEST, "at": "9999-12-31T23:59:59-12:00"}, REQUEST)
+    assert len(events.read(tmp_path)) == 1
+
+
 def test_without_a_file_there_are_none(tmp_path: Path) -> None:
     assert events.read(tmp_path) == ()
     events.place(tmp_path).mkdir(parents=True)

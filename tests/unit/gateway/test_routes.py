@@ -63,7 +63,18 @@ def said(**given: str) -> dict[str, Value]:
 
 def test_without_a_main_chain_there_are_no_routes() -> None:
     assert routes_of(said()) is None
-    assert routes_of(said(routes__small="local")) is None
+    with pytest.raises(UsageError, match=r"routes.small is set in config.toml, and routes.main"):
+        routes_of(said(routes__small="local"))
+
+
+@pytest.mark.parametrize("text", ["local@x", "#m", "hosted#"])
+def test_what_was_typed_is_shown_where_it_hides_no_key(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        routes_of(said(routes__main=text))
+    assert caught.value.message == f"config.toml: {text!r} is no endpoint"
+    with pytest.raises(UsageError) as caught:
+        routes_of(said(routes__main="http://me:secret@host#"))
+    assert "secret" not in caught.value.message
 
 
 def test_routes_say_both_chains_and_who_helps() -> None:
