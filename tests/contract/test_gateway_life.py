@@ -189,7 +189,10 @@ def test_a_package_that_is_missing_is_said_with_the_way_out(paths: Paths) -> Non
 def test_a_program_that_cannot_be_run_at_all_is_told(paths: Paths, fake: FakeGateway) -> None:
     program = fake.how_file.parent / "bin" / "litellm"
     program.write_text("#!/nonexistent/python\n")
-    assert failed(paths).code == "gateway-died"
+    fault = failed(paths)
+    assert fault.code == "gateway-died"
+    assert fault.hint is not None
+    assert fault.hint.startswith("agentlaunch clean litellm@1.")
 
 
 @pytest.fixture

@@ -55,6 +55,8 @@ _ORPHAN_S = 20.0
 
 
 MOST_WORDS = 300
+_BROKEN = re.compile(r"\b(FileNotFound|Permission|ModuleNotFound|Import)Error\b")
+"""What its last words say where its environment is not whole."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ERRORS = (
     re.compile(r"ERROR: .*\[Errno"),
@@ -311,9 +313,12 @@ def _died(log: Path, port: int | None) -> EngineFailed:
     said = _last_words(log)
     if port is not None and ("address already in use" in said or "Errno 98" in said):
         return _PortTaken(port)
+    hint = "agentlaunch gateway logs"
+    if _BROKEN.search(said):
+        hint = f"agentlaunch clean {PACKAGE.name}@{PACKAGE.version}: a launch installs it anew then"
     return EngineFailed(
         f"the gateway (LiteLLM) ended right after its start: {said or 'it said nothing'}",
-        hint="agentlaunch gateway logs",
+        hint=hint,
         code="gateway-died",
     )
 
