@@ -11,7 +11,7 @@ import agentlaunch
 PACKAGE = Path(agentlaunch.__file__).parent
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "progress", "units", "files", "__init__"}),
+    frozenset({"errors", "progress", "units", "files", "commented_yaml", "__init__"}),
     frozenset(
         {
             "settings",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentlaunch import commented_yaml
 from agentlaunch.endpoint import without_secrets
 from agentlaunch.engines import llama_cpp_host
 from agentlaunch.engines.presets import Kind
@@ -76,7 +77,6 @@ CUTS: Kind = "ollama"
 """It cuts a prompt that is too long and answers (0.33), where others refuse it."""
 _NATIVE: Mapping[Kind, str] = {"openrouter": "openrouter", "anthropic": "anthropic"}
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
-_YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 def document(spec: Spec) -> Document:
@@ -100,8 +100,8 @@ def document(spec: Spec) -> Document:
 
 def text(spec: Spec) -> str:
     """The configuration as YAML, for LiteLLM and for whoever wants to read it."""
-    head = "# Written by agentlaunch, which writes it anew: changes here do not last.\n"
-    return head + "\n".join(_yaml(document(spec))) + "\n"
+    head = "Written by agentlaunch, which writes it anew: changes here do not last."
+    return commented_yaml.document(head, document(spec))
 
 
 def environment(spec: Spec) -> dict[str, str]:
@@ -363,42 +363,3 @@ def _cap(spec: Spec) -> tuple[float | None, str]:
 
 def _host(address: object) -> str | None:
     return urlsplit(address).hostname if isinstance(address, str) else None
-
-
-# ---- YAML -------------------------------------------------------------------------------------
-
-
-def _yaml(value: Document, indent: str = "") -> Iterator[str]:
-    """A mapping as lines: block style, every text in double quotes."""
-    for key, part in value.items():
-        name = key if key.isidentifier() and key.lower() not in _YAML_WORDS else _quoted(key)
-        if isinstance(part, dict) and part:
-            yield f"{indent}{name}:"
-            yield from _yaml(part, indent + "  ")
-        elif isinstance(part, list) and part and isinstance(part[0], dict):
-            yield f"{indent}{name}:"
-            for row in part:
-                first, *rest = _yaml(row, indent + "    ")
-                yield f"{indent}  - {first.lstrip()}"
-                yield from rest
-        else:
-            yield f"{indent}{name}: {_inline(part)}"
-
-
-def _inline(value: object) -> str:
-    if isinstance(value, str):
-        return _quoted(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_inline, value))}]"
-    return json.dumps(value)
-
-
-def _quoted(text: str) -> str:
-    r"""In double quotes with YAML's own escapes: JSON's pairs of `\u` are two characters to it."""
-    return f'"{"".join(map(_character, text))}"'
-
-
-def _character(char: str) -> str:
-    if char in '"\\':
-        return f"\\{char}"
-    return char if " " <= char <= "~" else f"\\U{ord(char):08x}"

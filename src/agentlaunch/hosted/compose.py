@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from agentlaunch.commented_yaml import Noted, Value, document
 from agentlaunch.errors import NotSupported
 from agentlaunch.hosted import vllm
-from agentlaunch.hosted.commented import Noted, Value, document
 from agentlaunch.hosted.serving import Serving
 
 CACHE = "/cache/huggingface"

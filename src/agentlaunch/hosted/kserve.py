@@ -6,8 +6,8 @@ Its pods must not be root since v0.18, and vLLM's image is that of root with a u
 
 from __future__ import annotations
 
+from agentlaunch.commented_yaml import Noted, Value, document
 from agentlaunch.hosted import kubernetes, vllm
-from agentlaunch.hosted.commented import Noted, Value, document
 from agentlaunch.hosted.serving import Serving
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from agentlaunch.commented_yaml import Noted, Value, document
 from agentlaunch.hosted import vllm
-from agentlaunch.hosted.commented import Noted, Value, document
 from agentlaunch.hosted.serving import Serving
 
 CACHE = "/cache/huggingface"

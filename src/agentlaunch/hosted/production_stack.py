@@ -5,8 +5,8 @@ Chart vllm-stack 0.1.12: templates/deployment-vllm-multi.yaml, values.yaml and v
 
 from __future__ import annotations
 
+from agentlaunch.commented_yaml import Noted, Value, document
 from agentlaunch.hosted import kubernetes, vllm
-from agentlaunch.hosted.commented import Noted, Value, document
 from agentlaunch.hosted.serving import Serving
 
 CHART_VERSION = "0.1.12"

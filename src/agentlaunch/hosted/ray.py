@@ -5,9 +5,9 @@ As in Ray 2.60.0: serve/schema.py, llm/_internal/serve (engines/vllm, core/serve
 
 from __future__ import annotations
 
+from agentlaunch.commented_yaml import Noted, Value, document
 from agentlaunch.errors import NotSupported
 from agentlaunch.hosted import parsers, vllm
-from agentlaunch.hosted.commented import Noted, Value, document
 from agentlaunch.hosted.serving import Serving
 
 VERSION = "2.60.0"

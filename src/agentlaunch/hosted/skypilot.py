@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shlex
 
+from agentlaunch.commented_yaml import Noted, Script, Value, document
 from agentlaunch.hosted import vllm
-from agentlaunch.hosted.commented import Noted, Script, Value, document
 from agentlaunch.hosted.serving import Serving
 
 SYSTEM_DISK_GI = 100

@@ -305,7 +305,7 @@ def test_the_file_says_what_the_document_says(model: str, name: str) -> None:
 def test_the_file_can_be_read_by_people(role: Role) -> None:
     lines = config.text(BOTH).splitlines()
     assert lines[0].startswith("# Written by agentlaunch")
-    assert f'  - model_name: "al-{role}"' in lines
+    assert f"  - model_name: al-{role}" in lines
     assert '      api_base: "http://gpu.lan:8000/v1"' in lines
 
 

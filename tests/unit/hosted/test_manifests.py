@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentlaunch import commented_yaml
+from agentlaunch.commented_yaml import Noted, Script
 from agentlaunch.errors import AgentlaunchError, NotSupported, UsageError
-from agentlaunch.hosted import builds, commented, parsers, vllm
-from agentlaunch.hosted.commented import Noted, Script
+from agentlaunch.hosted import builds, parsers, vllm
 from agentlaunch.hosted.serving import TARGETS, Serving, Target, manifest
 
 DATA = Path(__file__).parents[2] / "data" / "hosted"
@@ -682,13 +683,13 @@ def test_any_tree_comes_back_and_no_comment_becomes_a_value(
 ) -> None:
     noted = {name: Noted(remark, value) for name, value in tree.items()}
 
-    text = commented.document(remark, noted)
+    text = commented_yaml.document(remark, noted)
     assert documents(text) == [tree]
     assert documents(text, (1, 1)) == [tree]
 
 
 def test_a_script_keeps_its_lines_and_a_list_of_mappings_its_comments() -> None:
-    text = commented.document(
+    text = commented_yaml.document(
         "head",
         {
             "run": Script(('echo "a: b" \\', "  # not a comment of YAML", "done")),
