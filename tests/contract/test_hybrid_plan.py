@@ -12,13 +12,15 @@ import pytest
 from agentlaunch import launch
 from agentlaunch.cli import main
 from agentlaunch.commands import deciding, looking
-from agentlaunch.endpoint import is_loopback
+from agentlaunch.endpoint import Endpoint, is_loopback
 from agentlaunch.engines.base import Served
 from agentlaunch.errors import EngineFailed, Refused
 from agentlaunch.gateway.routes import Word
-from agentlaunch.launch import gateway, serving
+from agentlaunch.launch import chain_proof, gateway, proving, serving
 from agentlaunch.launch.terms import Terms
 from agentlaunch.plan import LaunchPlan, Pull, Step
+from agentlaunch.proof.check import Budget
+from agentlaunch.records import Records
 from agentlaunch.settings import PROJECT_FILE
 from agentlaunch.talk import Policy, Talk
 from places import paths_below
@@ -260,3 +262,32 @@ def test_a_server_that_stands_twice_in_a_chain_is_asked_once(
     assert made.hybrid is not None
     assert [hop.model for hop in made.hybrid.chains["main"]] == ["one", "two"]
     assert [code for code, _text in made.warnings].count("endpoint-twice") == 2
+
+
+# ---- proven behind a gateway -------------------------------------------------------------------
+
+
+def test_each_endpoint_is_proven_for_itself_and_remembered_by_where_it_is(
+    made: LaunchPlan, servers: tuple[WireServer, WireServer], tmp_path: Path
+) -> None:
+    """The first server stands for the gateway, which knows each endpoint by a name of its own."""
+    first, second = servers
+    hybrid, asked = made.hybrid, terms(tmp_path)
+    assert hybrid is not None
+    stand_in = Endpoint(first.url, ("anthropic_messages",), "al-main", KEY)
+    served = Served("gateway", stand_in, 65_536, None, reused=False)
+    first.requests.clear()
+
+    def prove() -> proving.Proven:
+        return chain_proof.prove(
+            made, hybrid, served, asked.talk, asked.paths, asked.where, budget=Budget(60)
+        )
+
+    assert [check.status for check in prove().checks] == ["ok", "ok"]
+    names = {request.json["model"] for request in first.requests if request.method == "POST"}
+    assert names == {"al-main-1", "al-main-2"}
+    rows = Records(asked.paths.state).all("proofs").values()
+    assert {(row["url"], row["model"]) for row in rows} == {(first.url, "one"), (second.url, "two")}
+    first.requests.clear()
+    assert prove().remembered
+    assert first.requests == []

@@ -158,3 +158,8 @@ def test_a_doctor_reads_what_a_launch_remembered_and_passes_over_broken_rows(
     assert [row.subject for row in health.proofs] == [SUBJECT]
     assert health.proofs[0].checks == (WORKS,)
     assert health.looked_at is not None
+
+
+def test_what_was_proven_behind_a_gateway_is_proven_again_over_the_routes() -> None:
+    (row,) = stored(seen(proof(BROKEN, engine="gateway")), {"claude-code"})
+    assert (row.remedy or "").endswith("agentlaunch prove claude-code")

@@ -67,8 +67,8 @@ def _again(proof: Proof) -> str:
     subject = proof.subject
     if subject.url is not None:
         where = ["--engine", without_secrets(subject.url), "--model", subject.model]
-    else:
-        where = ["--engine", subject.engine]
+    else:  # behind a gateway lies what the routes say
+        where = ["--engine", subject.engine] if subject.engine != "gateway" else []
     return shlex.join(["agentlaunch", "prove", subject.agent, *where])
 
 

@@ -9,6 +9,7 @@ from agentlaunch.gateway.spec import alone
 from agentlaunch.launch import proving
 from agentlaunch.plan import Hybrid, LaunchPlan, Places, PlannedHop
 from agentlaunch.proof.check import Budget, Check
+from agentlaunch.proof.remembered import Subject
 from agentlaunch.settings import Paths
 from agentlaunch.talk import Talk
 
@@ -40,11 +41,20 @@ def prove(
             digest=f"{hop.place} {hop.model}",
             tools=None,
         )
-        proven = proving.prove(plan, one, talk, paths, where, budget=budget, again=again)
+        subject = _subject(plan, one, hop)
+        proven = proving.prove(
+            plan, one, talk, paths, where, budget=budget, again=again, subject=subject
+        )
         remembered = remembered and proven.remembered
         rows = [row for row in proven.checks if row.name == "tool-call"]
         checks += [_named(check, hop, first=not checks) for check in rows]
     return proving.Proven(tuple(checks), remembered=remembered)
+
+
+def _subject(plan: LaunchPlan, served: Served, hop: PlannedHop) -> Subject:
+    """The endpoint itself: what is known of a server that is not ours holds for a day."""
+    asked = proving.subject_of(plan, served)
+    return replace(asked, model=hop.model, url=hop.remote.url if hop.remote is not None else None)
 
 
 def _named(check: Check, hop: PlannedHop, *, first: bool) -> Check:

@@ -71,13 +71,15 @@ def prove(
     budget: Budget,
     again: bool = False,
     whole: bool = False,
+    subject: Subject | None = None,
 ) -> Proven:
     """Tool calls first, then the agent's own prompt: cut or whole, cached or not, how soon.
 
     `again` measures what is remembered too; `whole` sends the agent's full prompt even where that
     takes longer than the budget (`agentlaunch prove`), else the launch leaves it to the warm start.
+    `subject` is what is proven, where that is not what is asked: an endpoint behind a gateway.
     """
-    store, subject = Records(paths.state), subject_of(plan, served)
+    store, subject = Records(paths.state), subject or subject_of(plan, served)
     secrets = (served.endpoint.token, *keys.values(where.environ))
     known = {} if again else recall(store, subject)
     checks = dict(known)
