@@ -132,6 +132,7 @@ def test_a_context_of_the_wrong_type_is_no_context(name: str, value: object) -> 
 def test_rows_that_name_no_model_are_passed_over() -> None:
     bad: list[Any] = [{}, {"id": None}, {"id": 7}, {"id": ""}, {"id": ["m"]}, "m", None, ["m"],
                       {"id": "--settings=x"}, {"id": "a\0b"}, {"id": "@file"},
+                      {"id": "\ud800"}, {"id": "a\x1b[2J"},
                       {"id": "x" * 300}]  # fmt: skip
     with AnthropicServer() as engine:
         engine.model_rows = [*bad, {"id": "m", "meta": "text", "owned_by": ["x"]}]
@@ -144,7 +145,11 @@ def test_rows_that_name_no_model_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (200, b"<html><body>Sign in to the WiFi</body></html>", "not JSON, it begins with '<html>"),
+        (
+            200,
+            b"<html><body>Sign in</body></html>",
+            "is no model server: not JSON, it begins with '<h",
+        ),
         (200, b"", "not JSON"),
         (200, b'{"data": [', "not JSON"),
         (200, b"[" * 100_000, "not JSON"),
@@ -155,7 +160,8 @@ def test_rows_that_name_no_model_are_passed_over() -> None:
         (200, b'{"data": null}', "has no `data`"),
         (200, b'{"data": [' + b" " * (1 << 20) + b"]}", "sent more than"),
         (404, b"", "answered 404"),
-        (500, b'{"data": []}', "answered 500"),
+        (500, b'{"data": []}', "cannot say what it serves: its model list answered 500"),
+        (429, b"", "cannot say what it serves: its model list answered 429"),
         (204, b"", "answered 204"),
     ],
 )

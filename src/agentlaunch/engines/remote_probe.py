@@ -199,6 +199,11 @@ def _page(ask: _Asker, path: str, *, may_miss: bool = False) -> dict[str, Any] |
             return None
         if reply.status in _BUSY:
             raise ask.busy(reply.status)
+        if reply.status == 429 or reply.status >= 500:
+            raise EngineFailed(
+                f"{url} cannot say what it serves: its model list answered {reply.status}",
+                hint=TRY_AGAIN,
+            )
         if reply.status != 200:
             raise EngineFailed(
                 f"{url} is no model server: GET {path.split('?')[0]} answered {reply.status}",
@@ -206,7 +211,8 @@ def _page(ask: _Asker, path: str, *, may_miss: bool = False) -> dict[str, Any] |
             )
         value = reply.json()
     except web.WebFault as fault:
-        raise EngineFailed(str(fault), hint=_nothing_there(fault)) from fault
+        text = f"{url} is no model server: {fault}" if fault.kind == "not-json" else str(fault)
+        raise EngineFailed(text, hint=_nothing_there(fault)) from fault
     if not isinstance(value, dict) or not _is_list(value):
         raise EngineFailed(f"{url} is no model server: its model list has no `data`")
     return value
