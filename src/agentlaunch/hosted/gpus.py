@@ -84,10 +84,11 @@ def find(name: str) -> Gpu:
         return "".join(sign for sign in text.lower() if sign.isalnum())
 
     for row in load():
-        if plain(name) in {plain(row.name), plain(row.title)}:
+        if plain(name) in {plain(row.name), plain(row.title), plain(f"{row.name}{row.sold_gb}GB")}:
             return row
     raise UsageError(
         f"--gpu: {name!r} is not known",
-        hint="known: " + ", ".join(row.name for row in load()),
+        hint="NVIDIA's are known, which vLLM's own image runs on: "
+        + ", ".join(row.name for row in load()),
         code="unknown-gpu",
     )

@@ -69,7 +69,8 @@ def _head(serving: Serving) -> str:
             f""" -p '{{"secrets":[{{"name":"{kubernetes.secret_name(serving)}"}}]}}'""",
             "Start it, and wait:",
             "  kubectl apply -f THIS_FILE",
-            f"  kubectl wait --for=condition=Ready llminferenceservice/{name} --timeout=3600s",
+            f"  kubectl wait --for=condition=Ready llminferenceservice/{name} "
+            f"--timeout={vllm.start_s(serving)}s",
             "  agentlaunch hosted status "
             f"--selector app.kubernetes.io/name={name},kserve.io/component=workload",
             "The key, for the people who shall use it:",

@@ -122,7 +122,7 @@ def _deployment(serving: Serving) -> dict[str, Value]:
             "progressDeadlineSeconds": Noted(
                 "The first start fetches the weights.", vllm.start_s(serving) + 600
             ),
-            "selector": {"matchLabels": {"app.kubernetes.io/name": serving.served_name}},
+            "selector": {"matchLabels": labels(serving)},
             "template": {"metadata": {"labels": labels(serving)}, "spec": _pod(serving)},
         },
     }
@@ -204,7 +204,7 @@ def _container(serving: Serving) -> dict[str, Value]:
 def _service(serving: Serving) -> dict[str, Value]:
     spec: dict[str, Value] = {
         "type": Noted("Inside the cluster only; an ingress with TLS makes it public.", "ClusterIP"),
-        "selector": {"app.kubernetes.io/name": serving.served_name},
+        "selector": labels(serving),
         "ports": [{"name": "http", "port": vllm.PORT, "targetPort": "http"}],
     }
     if serving.replicas > 1:

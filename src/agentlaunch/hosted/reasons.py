@@ -69,10 +69,13 @@ def chosen(build: Build, layout: Layout, outcomes: Sequence[Outcome]) -> str | N
         f"the least memory to pay for, of {plural(len(fitting), 'kind')} of GPU that hold it: "
         f"{layout.gpus} x {layout.gpu.name}"
     )
-    if any(row.sold_gb < layout.sold_gb for row in fitting):
+    smaller = [row.gpu for row in fitting if row.sold_gb < layout.sold_gb]
+    if smaller:
+        lacks = any(not card.computes(build) for card in smaller)
+        arithmetic = f"no {TITLES[build.precision]} arithmetic or " if lacks else ""
         text += (
-            f"; smaller ones are tight, have no {TITLES[build.precision]} arithmetic or only "
-            f"{SLOW} between the GPUs, or need more machines"
+            f"; smaller ones are tight, have {arithmetic}only {SLOW} between the GPUs, "
+            "or need more machines"
         )
     return text
 

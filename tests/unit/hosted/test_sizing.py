@@ -292,7 +292,7 @@ def test_a_tight_layout_is_taken_only_where_there_is_no_other() -> None:
     kind = reasons.chosen(build, rows[1], rows) if isinstance(rows[1], Layout) else None
     assert kind == (
         "the least memory to pay for, of 2 kinds of GPU that hold it: 1 x H200; smaller ones "
-        "are tight, have no MXFP4 arithmetic or only PCIe between the GPUs, or need more machines"
+        "are tight, have only PCIe between the GPUs, or need more machines"
     )
 
 
@@ -402,7 +402,9 @@ def test_an_unknown_gpu_is_told_with_those_that_are_known() -> None:
     with pytest.raises(UsageError) as caught:
         gpus.find("H900")
     assert caught.value.message == "--gpu: 'H900' is not known"
-    assert (caught.value.hint or "").startswith("known: L4, A10G, ")
+    assert "NVIDIA" in (caught.value.hint or "")
+    assert (caught.value.hint or "").partition(": ")[2].startswith("L4, A10G, ")
+    assert gpus.find("a100 40gb").name == "A100"
 
 
 @pytest.mark.parametrize(
