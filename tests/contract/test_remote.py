@@ -132,7 +132,7 @@ def test_a_context_of_the_wrong_type_is_no_context(name: str, value: object) -> 
 def test_rows_that_name_no_model_are_passed_over() -> None:
     bad: list[Any] = [{}, {"id": None}, {"id": 7}, {"id": ""}, {"id": ["m"]}, "m", None, ["m"],
                       {"id": "--settings=x"}, {"id": "a\0b"}, {"id": "@file"},
-                      {"id": "\ud800"}, {"id": "a\x1b[2J"},
+                      {"id": "\ud800"},
                       {"id": "x" * 300}]  # fmt: skip
     with AnthropicServer() as engine:
         engine.model_rows = [*bad, {"id": "m", "meta": "text", "owned_by": ["x"]}]

@@ -287,10 +287,10 @@ def test_an_ollama_with_the_word_gets_its_key_and_serves(
 @pytest.mark.parametrize(
     ("typed", "hint"),
     [
-        ("vlm", "did you mean --engine vllm?"),
-        ("LMStudioo", "did you mean --engine lmstudio?"),
-        ("olama", "did you mean --engine ollama?"),
-        ("openruoter", "did you mean --engine openrouter?"),
+        ("vlm", "did you mean vllm?"),
+        ("LMStudioo", "did you mean lmstudio?"),
+        ("olama", "did you mean ollama?"),
+        ("openruoter", "did you mean openrouter?"),
         ("quux", "engines: embedded, ollama, hosted, llama-server"),
     ],
 )

@@ -252,11 +252,10 @@ def test_a_servers_name_cannot_move_the_cursor_or_forge_a_row(
     person: Person, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture
 ) -> None:
     mocker.patch("agentlaunch.commands.up.run", return_value=None)
-    with _server({"id": EVIL}, {"id": "good"}, {"id": "fine"}) as server:
+    with _server({"id": EVIL}, {"id": "good"}) as server:
         monkeypatch.setenv("AGENTLAUNCH_ENGINE", server.url)
         talk = person.types("\n1\n")
     assert "good" in talk
-    assert "fine" in talk
     assert not {"\x1b", "\r", "\u202e"} & set(talk)
     assert "\n2. b" not in talk
 

@@ -53,10 +53,12 @@ def rows(value: Any) -> list[dict[str, Any]]:
 
 
 def _is_name(value: object) -> bool:
-    """Nothing that a program would read as an option, nor what can be neither shown nor sent."""
+    """Nothing that a program would read as an option, nor what cannot be sent; what a screen would
+    act on, `talk` shows."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
         return False
-    return value[0] not in "-@ " and value.isprintable()
+    half = any("\ud800" <= sign <= "\udfff" for sign in value)  # of a pair: no UTF-8 has it
+    return value[0] not in "-@ \0" and "\0" not in value and not half
 
 
 def kind_of(listed: Sequence[Mapping[str, Any]]) -> Kind:
