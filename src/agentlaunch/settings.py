@@ -320,7 +320,11 @@ def parse_value(row: Setting, raw: object, *, where: str) -> str | int | None:
             _refuse_no_address(word, where)
         return text if row.kind == "address" else ", ".join(words)
     if not text or not text.isprintable():
-        raise UsageError(f"{where}: {text!r} is no name", code="bad-value")
+        raise UsageError(
+            f"{where}: {text!r} is no name",
+            hint=f"agentlaunch config unset {row.name} leaves it away",
+            code="bad-value",
+        )
     if row.kind == "route":
         words = [word.strip() for word in text.split(",")]
         if not all(words) or any(" " in word for word in words):

@@ -540,3 +540,18 @@ def test_an_option_before_the_subcommand_is_not_lost_without_a_word(
 ) -> None:
     assert main(["--json", *argv]) == 2
     assert json.loads(capsys.readouterr().out)["error"]["message"] == message
+
+
+def test_offline_nothing_is_offered_that_would_have_to_be_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with AnthropicServer(model="m", max_model_len=65_536) as server:
+        argv = ["up", "claude-code", "--engine", server.url, "--offline"]
+        assert main([*argv, "--yes"]) == 5
+        said = capsys.readouterr().err
+        assert "not installed, and nothing is installed offline: " in said
+        assert "@anthropic-ai/claude-code" in said
+        assert main([*argv, "--dry-run", "--json"]) == 0
+        warnings = json.loads(capsys.readouterr().out)["warnings"]
+        assert "offline" in [row["code"] for row in warnings]

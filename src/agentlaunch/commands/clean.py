@@ -55,7 +55,7 @@ def run(talk: Talk, names: tuple[str, ...], *, everything: bool) -> Result:
         "removed": [],
     }
     if not chosen:
-        return Result("agentlaunch/clean/1", data, lambda t: _draw(t, items))
+        return Result("agentlaunch/clean/1", data, lambda t: _draw_all(t, items))
     _draw(talk, chosen) if not talk.policy.json else None
     total = sum(item.size_bytes for item in chosen)
     if not talk.ask(f"Remove these ({format_bytes(total)})?", flag="--yes", default=False):
@@ -74,7 +74,8 @@ def found(paths: Paths) -> tuple[Item, ...]:
     items: list[Item] = []
     for row in managed.installed_all(paths):
         name = f"{row.name}@{row.version}"
-        what = "environment" if row.complete else "unfinished installation"
+        half = "removal" if row.path.name.startswith(managed.REMOVING) else "installation"
+        what = "environment" if row.complete else f"unfinished {half}"
         remove = partial(managed.remove, row)
         items.append(Item(name, what, row.path, row.size_bytes, remove, served=row.complete))
     ours = store.Store(paths.models, ours=True)
@@ -141,6 +142,14 @@ def _remove_tree(folder: Path, keeping: tuple[Path, ...] = ()) -> None:
                 shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _draw_all(talk: Talk, items: tuple[Item, ...]) -> None:
+    _draw(talk, items)
+    if items:
+        talk.say(
+            f"remove one: agentlaunch clean {items[0].name}; all of it: agentlaunch clean --all"
+        )
 
 
 def _draw(talk: Talk, items: tuple[Item, ...] | list[Item]) -> None:

@@ -78,11 +78,12 @@ def status(talk: Talk, where: Where, *, allow_remote: bool = False) -> Result:
             pods = looks.pods(labels, where.namespace)
         except AgentlaunchError as error:
             faults.append(error)
-    if faults and len(faults) == in_cluster + (url is not None):
-        raise faults[0]
-    for fault in faults:
+    nothing = bool(faults) and len(faults) == in_cluster + (url is not None)
+    for fault in faults[1:] if nothing else faults:
         way_out = f" ({fault.hint})" if fault.hint else ""
         talk.warn(fault.message + way_out, code=fault.code)
+    if nothing:
+        raise faults[0]
     found = Found(pods, server, tuple(faults))
     data = _json(found, labels if in_cluster else None, where.namespace)
     return Result(

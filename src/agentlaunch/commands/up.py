@@ -10,7 +10,7 @@ from agentlaunch import launch, plan, survey
 from agentlaunch.agents import find
 from agentlaunch.commands import deciding, habits, looking, permission, project, resuming, screen
 from agentlaunch.commands.result import Result
-from agentlaunch.errors import AgentlaunchError, Terminated, UsageError
+from agentlaunch.errors import AgentlaunchError, NotSupported, Terminated, UsageError
 from agentlaunch.launch import meanwhile, pull, serving
 from agentlaunch.talk import Answer, Talk
 from agentlaunch.units import format_bytes
@@ -62,13 +62,18 @@ def run(
             talk.say("nothing was done")
             return None
         asked, made = going
+        lacking = _not_offline(made) if talk.policy.offline else None
         if dry_run:
+            if lacking is not None:
+                talk.warn(lacking.message, code="offline")
             made = replace(made, agent=survey.ask_version(made.agent))
             for code, message in (*launch.version_remarks(made.agent), *made.warnings):
                 talk.warn(message, code=code)
             shown = made
             return Result("agentlaunch/up/1", screen.as_json(made), lambda t: screen.draw(t, shown))
         refuse_without_tools(made)
+        if lacking is not None:
+            raise lacking
         agreed = settle(talk, asked, made)
         if agreed is None:
             talk.say("nothing was done")
@@ -87,6 +92,26 @@ def run(
         if status_file is not None:
             _failed(talk, status_file, error, made, _own_name(flags.get("agent")))
         raise
+
+
+def _not_offline(made: plan.LaunchPlan) -> NotSupported | None:
+    """Why this launch cannot be done offline: a program that is missing. What only stands in for
+    others may be missing."""
+    behind = {
+        step.package
+        for local in (made.hybrid.locals if made.hybrid is not None else ())
+        for step in local.steps
+        if isinstance(step, plan.Install) and step.package != made.agent.agent.package
+    }
+    rows = [step.package for step in made.steps if isinstance(step, plan.Install)]
+    names = [f"{row.name} {row.version}" for row in rows if row not in behind]
+    if not names:
+        return None
+    return NotSupported(
+        f"not installed, and nothing is installed offline: {', '.join(names)}",
+        hint="run the same command once without --offline",
+        code="offline",
+    )
 
 
 def settle(

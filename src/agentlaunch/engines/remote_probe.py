@@ -229,6 +229,8 @@ def _nothing_there(fault: web.WebFault) -> str:
         return "another program or a sign-in page answers there; check the address"
     if fault.kind == "timeout":
         return f"is the engine running at this address? {TRY_AGAIN}"
+    if fault.kind == "name":
+        return "check the network and how the name is written, or: --engine local"
     return "is the engine running at this address?"
 
 

@@ -169,6 +169,6 @@ def _way_out(name: str) -> str:
     if "/" not in name:
         return text
     return (
-        f"say how it is split: agentlaunch hosted manifest --model {name} --tensor-parallel N "
-        f"--context N ({text})"
+        f"say how it is served: agentlaunch hosted manifest --target TARGET --model {name} "
+        f"--tensor-parallel N --context N --tool-parser NAME ({text})"
     )

@@ -127,7 +127,9 @@ def make_hybrid(
     brought. Nothing is read before the agent comes: who will answer is not known."""
     made = hybrid_plan(survey, wish, places, hybrid, package)
     quiet = replace(wish, warm_start=False)
-    return replace(made, steps=with_proof(made.steps, quiet, hybrid.chains["main"][0].model))
+    main = hybrid.chains["main"]
+    first = next((hop for hop in main if hop.answers), main[0])
+    return replace(made, steps=with_proof(made.steps, quiet, first.model))
 
 
 def with_proof(steps: tuple[Step, ...], wish: Wish, model: str) -> tuple[Step, ...]:
